@@ -1,0 +1,32 @@
+# Two commands matter: `make demo` and `make test`. Each makes the environment first if it is not there.
+# VENV=path reuses another environment (with torch it is 6 GB), PYTHON=python3.12 picks the interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := .stamp-$(subst /,-,$(VENV))
+
+.PHONY: demo lab test lint clean
+.DEFAULT_GOAL := demo
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -e '.[notebooks,test,sweep]'
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/python -m colorlib demo --out runs/demo --overwrite
+
+lab: $(STAMP)
+	$(BIN)/python -m jupyter lab --notebook-dir=notebooks
+
+lint: $(STAMP)
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+clean:
+	rm -rf build dist runs *.egg-info .stamp-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

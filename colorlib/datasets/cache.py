@@ -1,0 +1,266 @@
+"""Pictures are decoded once: prepared squares in a memory-mapped file, checked when it is opened, rebuilt when in doubt.
+
+A prepared set is two files: `SIDE-KEY.npy`, uint8 `(n, 3, side, side)`, and `SIDE-KEY.json`, which says what each row
+holds and the checksum of the array. KEY hashes what the pictures were made from, so a changed source has another name.
+Both are written under another name and renamed when complete: two processes that prepare the same set at once, or one
+that dies half way, leave nothing broken behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import json
+import os
+import tempfile
+import uuid
+import warnings
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from colorlib.datasets.base import digest
+from colorlib.datasets.pictures import Picture, square
+from colorlib.errors import DataError
+
+# Part of every key: raise it when the way in which pictures are prepared changes.
+FORMAT = "colorlib-prepared-1"
+BAD_SHARE = 0.1
+DECODING_THREADS = 2
+CHUNK = 1 << 20
+# The checksum reads a file of up to 256 MiB whole, of a larger one 256 evenly spread MiB: well under a second.
+CHECKED_CHUNKS = 256
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Prepared pictures: `rows[i]` of `array` (rows, 3, side, side) has the name `names[i]` and the content `keys[i]`."""
+
+    array: np.ndarray
+    rows: np.ndarray
+    names: list[str]
+    keys: list[str]
+    bad: dict[str, str]
+
+
+def prepare(
+    pictures: Sequence[Picture], side: int, *, label: str, key: str, folder: Path, progress: bool = True
+) -> Prepared:
+    """The squares of `pictures` from the cache in `folder`, after making them where they are not there.
+
+    `key` hashes what the pictures come from, `label` names the set in the cache and in messages. Bad pictures are left
+    out, with one warning that names them. Raises DataError where more than a tenth is bad, none is good, or the cache
+    and the temporary folder are both full.
+    """
+    key = digest([FORMAT, key, side, len(pictures)])
+    place = folder / _as_file_name(label)
+    prepared = _open(place / f"{side}-{key}", side)
+    if prepared is None:
+        prepared = _build_somewhere(pictures, side, label, key, place, progress)
+    if prepared.bad:
+        warnings.warn(bad_summary(label, prepared.bad, len(pictures)), stacklevel=3)
+    return prepared
+
+
+def cache_folder(cache: str | Path | None, inputs: Path | None = None) -> Path:
+    """Where prepared pictures go: `cache`, else `$COLORLIB_CACHE`, else `~/.cache/colorlib`.
+
+    A temporary folder, with a warning, where that cannot be written or lies below the folder `inputs`, which is never
+    written to.
+    """
+    folder = Path(cache or os.environ.get("COLORLIB_CACHE") or Path("~") / ".cache" / "colorlib").expanduser()
+    reason = _unusable(folder, inputs)
+    if reason is None:
+        return folder
+    return _fall_back(reason)
+
+
+def bad_summary(label: str, bad: dict[str, str], total: int) -> str:
+    """One line that names the first few bad pictures and counts the rest."""
+    named = "; ".join(f"{name} ({why})" for name, why in itertools.islice(bad.items(), 5))
+    more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+    return f"{label}: {len(bad)} of {total} pictures cannot be read and are left out: {named}{more}"
+
+
+def checksum(path: Path) -> int:
+    """CRC-32 of the file, of which a large one is read in evenly spread chunks; the size counts too."""
+    size = path.stat().st_size
+    chunks = range(0, size, CHUNK)
+    if len(chunks) > CHECKED_CHUNKS:
+        chunks = range(0, size, -(-size // CHECKED_CHUNKS))
+    value = zlib.crc32(str(size).encode())
+    with path.open("rb") as file:
+        for start in itertools.chain(chunks, [max(0, size - CHUNK)]):
+            file.seek(start)
+            value = zlib.crc32(file.read(CHUNK), value)
+    return value
+
+
+def _open(stem: Path, side: int) -> Prepared | None:
+    """The prepared set under this name, or None where it is missing, damaged or of another shape."""
+    path = stem.with_suffix(".npy")
+    try:
+        index = json.loads(stem.with_suffix(".json").read_text("utf-8"))
+        if index["checksum"] != checksum(path):
+            return None
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        good = index["pictures"]
+        rows = np.array([picture["row"] for picture in good], dtype=np.int64)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if array.dtype != np.uint8 or array.shape[1:] != (3, side, side) or rows.max(initial=-1) >= len(array):
+        return None
+    return Prepared(array, rows, [p["name"] for p in good], [p["content"] for p in good], index["bad"])
+
+
+def _build_somewhere(
+    pictures: Sequence[Picture], side: int, label: str, key: str, place: Path, progress: bool
+) -> Prepared:
+    """Build in `place`; if it will not take the files (full, read-only, a quota), in a temporary folder."""
+    try:
+        return _build(pictures, side, label, place / f"{side}-{key}", progress)
+    except OSError as error:
+        place = _fall_back(f"{place} cannot be written ({error.strerror or error})") / place.name
+    try:
+        return _build(pictures, side, label, place / f"{side}-{key}", progress)
+    except OSError as error:
+        need = len(pictures) * 3 * side * side / 2**20
+        raise DataError(
+            f"{label}: {need:.0f} MiB of prepared pictures fit neither the cache nor {place} ({error.strerror or error}); "
+            "set COLORLIB_CACHE to a folder with room"
+        ) from error
+
+
+def _build(pictures: Sequence[Picture], side: int, label: str, stem: Path, progress: bool) -> Prepared:
+    """Decode all, write array and index under their final names, and open them."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    with _renamed_when_done(stem.with_suffix(".npy")) as array_path:
+        good, bad = _write_array(pictures, side, label, array_path, progress)
+        index = {"format": FORMAT, "checksum": checksum(array_path), "pictures": good, "bad": bad}
+    with _renamed_when_done(stem.with_suffix(".json")) as index_path:
+        index_path.write_text(json.dumps(index), "utf-8")
+    _remove_outdated(stem)
+    prepared = _open(stem, side)
+    if prepared is None:
+        raise OSError(f"what was written to {stem}.npy does not read back")
+    return prepared
+
+
+def _write_array(
+    pictures: Sequence[Picture], side: int, label: str, path: Path, progress: bool
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Write a row for each picture, zeros for a bad one; returns the good ones and why each bad one is bad.
+
+    Written as a plain file and not through a memory map: on a full disk that is an error and not a crash.
+    """
+    good: list[dict[str, Any]] = []
+    bad: dict[str, str] = {}
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(pictures), 3, side, side)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        decoded = _decode_all(pictures, side, label, progress)
+        for row, (picture, (pixels, said)) in enumerate(zip(pictures, decoded, strict=True)):
+            if pixels is None:
+                bad[picture.name] = said
+                _stop_if_too_bad(label, bad, len(pictures))
+            else:
+                good.append({"row": row, "name": picture.name, "content": said})
+            file.write(bytes(3 * side * side) if pixels is None else pixels.tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+    return good, bad
+
+
+def _decode_all(
+    pictures: Sequence[Picture], side: int, label: str, progress: bool
+) -> Iterator[tuple[np.ndarray | None, str]]:
+    """In order, decoded in threads (Pillow lets go of the interpreter while it works), a bounded number ahead."""
+    quiet = {} if progress else {"disable": True}  # not disable=False: that would overrule TQDM_DISABLE
+    bar = tqdm(total=len(pictures), desc=f"preparing {label}", unit="picture", **quiet)
+    with bar, ThreadPoolExecutor(DECODING_THREADS) as pool, warnings.catch_warnings():
+        # Pillow warns about odd EXIF data and large images picture by picture; what matters comes as one summary.
+        warnings.simplefilter("ignore")
+        for start in range(0, len(pictures), 64):
+            for result in pool.map(lambda picture: _decode(picture, side), pictures[start : start + 64]):
+                bar.update()
+                yield result
+
+
+def _decode(picture: Picture, side: int) -> tuple[np.ndarray | None, str]:
+    """Square and content key; for a bad picture None and the reason."""
+    try:
+        image, key = picture.load()
+        with image:
+            return square(image, side), key
+    except Image.UnidentifiedImageError:
+        return None, "not an image"
+    except Exception as error:  # a damaged file makes Pillow's decoders raise almost anything
+        return None, str(error).strip().split("\n")[0] or type(error).__name__
+
+
+def _stop_if_too_bad(label: str, bad: dict[str, str], total: int) -> None:
+    if len(bad) > BAD_SHARE * total:
+        allowed = f"more than {BAD_SHARE:.0%} of them"
+        raise DataError(f"{bad_summary(label, bad, total)}; stopped at {allowed}: repair or remove these files")
+
+
+@contextlib.contextmanager
+def _renamed_when_done(path: Path) -> Iterator[Path]:
+    """A name of its own to write to, renamed to `path` on success and removed on failure."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _remove_outdated(stem: Path) -> None:
+    """Remove sets of this side made from an earlier state of the source; one still open elsewhere may stay."""
+    side = stem.name.partition("-")[0]
+    for path in stem.parent.glob(f"{side}-*"):
+        if path.stem != stem.name:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _unusable(folder: Path, inputs: Path | None) -> str | None:
+    """Why `folder` cannot be the cache, None if it can."""
+    if inputs is not None and folder.resolve().is_relative_to(inputs.resolve()):
+        return f"the cache {folder} lies below the input {inputs}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return f"the cache {folder} cannot be written ({error.strerror or error})"
+
+
+def _fall_back(reason: str) -> Path:
+    folder = Path(_temporary_folder().name)
+    warnings.warn(
+        f"{reason}: prepared pictures go to {folder} and last as long as this process; "
+        "set COLORLIB_CACHE to a folder that can be written",
+        stacklevel=4,
+    )
+    return folder
+
+
+@functools.cache
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """One for the process, removed at its end."""
+    return tempfile.TemporaryDirectory(prefix="colorlib-cache-", ignore_cleanup_errors=True)
+
+
+def _as_file_name(label: str) -> str:
+    """Readable and unique: `folder:/my photos` becomes `folder-my-photos-1a2b3c4d`."""
+    readable = "".join(c if c.isascii() and c.isalnum() else "-" for c in label)[-40:].strip("-")
+    return f"{readable}-{digest([label])[:8]}"

@@ -1,0 +1,192 @@
+"""Any folder of photographs as a source, split by the folders that stand in it or by the content of the files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from colorlib.datasets.base import SPLITS, ArraySource, digest
+from colorlib.datasets.cache import cache_folder, prepare
+from colorlib.datasets.pictures import content_hash, picture_file
+from colorlib.errors import DataError
+
+# Of the pictures that no folder assigns to a split: 80 % train, 10 % val, 10 % test.
+CUTS = (0.8, 0.9)
+# Pillow registers these, but reads them only through other programs, or not at all.
+NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file below the root: its path with forward slashes, size in bytes and time of the last change."""
+
+    path: str
+    size: int
+    changed: int
+
+
+def open_folder(
+    root: str | Path, side: int, split: str, *, cache: str | Path | None = None, progress: bool = True
+) -> ArraySource:
+    """The photographs below `root`, of any nesting and any format that Pillow reads, as squares of `side` px.
+
+    ROOT/train, ROOT/val and ROOT/test are the splits where they stand. What is missing of the three is cut by content
+    hash from ROOT/train, or from everything outside of the other two where there is no ROOT/train. Files that cannot
+    be read are named, counted and left out.
+    Raises FileNotFoundError without `root`; DataError without pictures, or where more than a tenth is bad.
+    """
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise FileNotFoundError(f"expected a folder with photographs, got {root}, which is no folder; check the path")
+    folder = cache_folder(cache, root)
+    label = f"folder:{root}"
+    entries = _entries_of(split, root, folder, progress)
+    if not entries:
+        raise DataError(f"no pictures for {split} in {root}; looked for {', '.join(_common_suffixes())} in all subfolders")
+    prepared = prepare(
+        [picture_file(root / entry.path, entry.path) for entry in entries],
+        side,
+        label=f"folder:{root.resolve()} {split}",
+        key=digest(entries),
+        folder=folder,
+        progress=progress,
+    )
+    fingerprint = digest(sorted(zip(prepared.names, prepared.keys, strict=True)))
+    return ArraySource(
+        label, split, prepared.array, prepared.rows, fingerprint, {"path": str(root), "bad": len(prepared.bad)}
+    )
+
+
+def scan(root: Path) -> list[Entry]:
+    """All files below `root` that carry the suffix of a picture, sorted; links are followed, each folder once."""
+    suffixes = picture_suffixes()
+    found = []
+    for folder, names in _walk(root):
+        for name in names:
+            if os.path.splitext(name)[1].lower() in suffixes and not name.startswith("."):
+                found.append(_entry(root, folder / name))
+    return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.path)
+
+
+def picture_suffixes() -> set[str]:
+    """File suffixes of the formats that Pillow opens by itself, with the dot."""
+    return {
+        suffix
+        for suffix, format in Image.registered_extensions().items()
+        if format in Image.OPEN and format not in NOT_PICTURES
+    }
+
+
+def cut_by_content(hashes: list[str]) -> list[str]:
+    """The split of each file given the hash of its content: equal content, equal split, whatever the file is called.
+
+    A hash, read as a number in 0..1, falls below 0.8 (train), 0.9 (val) or above, so that adding files moves none that
+    was there. Only in a set so small that chance would leave a split empty, its nearest neighbour in hash moves over.
+    Raises DataError for fewer than three different pictures.
+    """
+    ranked = sorted(set(hashes))
+    if len(ranked) < len(SPLITS):
+        raise DataError(
+            f"expected at least 3 different pictures to cut into train, val and test, got {len(ranked)}; "
+            "add pictures, or sort them into folders train, val and test"
+        )
+    below = [int(np.sum([_as_fraction(h) < cut for h in ranked])) for cut in CUTS]
+    first_val = min(max(below[0], 1), len(ranked) - 2)
+    first_test = min(max(below[1], first_val + 1), len(ranked) - 1)
+    split_of = {h: SPLITS[(i >= first_val) + (i >= first_test)] for i, h in enumerate(ranked)}
+    return [split_of[h] for h in hashes]
+
+
+def _entries_of(split: str, root: Path, folder: Path, progress: bool) -> list[Entry]:
+    """The files of a split: its own folder where it stands, else its share of what belongs to no other."""
+    entries = scan(root)
+    standing = [name for name in SPLITS if any(entry.path.startswith(f"{name}/") for entry in entries)]
+    if split in standing and (split != "train" or len(standing) == len(SPLITS)):
+        return [entry for entry in entries if entry.path.startswith(f"{split}/")]
+    if "train" in standing:
+        pool = [entry for entry in entries if entry.path.startswith("train/")]
+    else:
+        pool = [entry for entry in entries if entry.path.partition("/")[0] not in standing]
+    if not pool:
+        return []
+    cuts = cut_by_content(_content_hashes(root, pool, folder, progress))
+    # A split with a folder of its own takes nothing from the pool: its share stays in train.
+    cuts = ["train" if cut in standing else cut for cut in cuts]
+    return [entry for entry, cut in zip(pool, cuts, strict=True) if cut == split]
+
+
+def _content_hashes(root: Path, entries: list[Entry], folder: Path, progress: bool) -> list[str]:
+    """The hash of each file, remembered in the cache so that an unchanged file is read once."""
+    memory = folder / f"hashes-{digest([str(root.resolve())])[:16]}.json"
+    known = _read_json(memory)
+    stamps = [f"{entry.path}|{entry.size}|{entry.changed}" for entry in entries]
+    quiet = {} if progress else {"disable": True}
+    new = [(stamp, entry) for stamp, entry in zip(stamps, entries, strict=True) if stamp not in known]
+    for stamp, entry in tqdm(new, desc=f"reading {root}", unit="file", **quiet):
+        known[stamp] = _hash_file(root / entry.path)
+    if new:
+        _write_json(memory, {stamp: known[stamp] for stamp in stamps})
+    return [known[stamp] for stamp in stamps]
+
+
+def _hash_file(path: Path) -> str:
+    """A file that cannot be read is hashed by its name: it is reported when the pictures are prepared."""
+    try:
+        return content_hash(path.read_bytes())
+    except OSError:
+        return content_hash(os.fsencode(path.name))
+
+
+def _as_fraction(hexadecimal: str) -> float:
+    return int(hexadecimal[:13], 16) / 16**13
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Folders and the names of their files; a folder reached again through a link is passed over."""
+    seen: set[str] = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith((".", "__MACOSX")))
+        yield Path(folder), names
+
+
+def _entry(root: Path, path: Path) -> Entry | None:
+    """None for what is no file: a broken link, a pipe."""
+    if not path.is_file():
+        return None
+    status = path.stat()
+    return Entry(path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns)
+
+
+def _common_suffixes() -> list[str]:
+    """What to name in a message: the formats photographs come in, out of about seventy."""
+    return [".jpg", ".jpeg", ".png", ".webp", ".tif", ".bmp", ".gif"]
+
+
+def _read_json(path: Path) -> dict[str, str]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write_json(path: Path, content: dict[str, str]) -> None:
+    """A convenience for the next time, so that a failure to write is no failure."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with contextlib.suppress(OSError):
+        temporary.write_text(json.dumps(content), "utf-8")
+        os.replace(temporary, path)

@@ -1,0 +1,95 @@
+"""Where to compute and in which precision, decided by asking the device instead of believing it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from typing import Literal
+
+import torch
+from torch import nn
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+# fp16 underflows below 6e-8, so its losses are scaled; bf16 has the exponent of fp32 and needs no scaler.
+AUTOCAST_DTYPE = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def pick_device(spec: str | torch.device = "auto") -> torch.device:
+    """The device to compute on: `auto` is cuda, else mps, else cpu.
+
+    Raises ValueError for a device that torch does not know or that this machine does not have.
+    """
+    if isinstance(spec, torch.device):
+        return spec
+    if spec == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(spec)
+    except RuntimeError as error:
+        raise ValueError(f"expected device auto, cpu, cuda, cuda:N or mps, got {spec!r}") from error
+    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True}
+    if device.type not in available or not available[device.type]():
+        raise ValueError(f"this machine has no device {spec!r}; try --device auto or --device cpu")
+    return device
+
+
+def pick_precision(spec: Precision, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
+    """Resolve `auto`: bf16 where it is native, fp16 on older CUDA cards, fp32 elsewhere.
+
+    A T4 (compute capability 7.5) says that it supports bf16 but emulates it, slowly: hence the comparison with 8.
+    """
+    if spec not in ("auto", "fp32", "bf16", "fp16"):
+        raise ValueError(f"expected precision auto, fp32, bf16 or fp16, got {spec!r}")
+    if spec == "fp16" and device.type != "cuda":
+        raise ValueError(f"fp16 training needs a CUDA device, got {device.type}; try bf16 or fp32")
+    if spec != "auto":
+        return spec
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp16"
+    return "bf16" if device.type == "cpu" and cpu_has_bf16() else "fp32"
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this CPU multiplies bf16 natively (AVX512-BF16 or AMX); emulated bf16 is slower than fp32."""
+    cpu = torch.backends.cpu.get_cpu_capability()
+    if not cpu.startswith("AVX512"):
+        return False
+    checks = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+    return any(check() for check in checks if check is not None)
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[None]:
+    """Autocast for `bf16` and `fp16`, nothing for `fp32`. The `auto` of a recipe is resolved by `pick_precision`."""
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=AUTOCAST_DTYPE[precision])
+
+
+def make_rng(*key: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator that depends on `key` alone, e.g. `make_rng(seed, "augment", step)`.
+
+    Randomness that is a function of the step needs no state in a checkpoint, and a resumed run repeats it exactly.
+    """
+    return torch.Generator(device).manual_seed(derive_seed(*key))
+
+
+def derive_seed(*key: int | str) -> int:
+    """A 63-bit seed from a key, the same on every machine (Python's own hash of str is not)."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def works(device: torch.device, precision: str) -> str | None:
+    """Run a small convolution forward and backward; None if the device can, else what it said."""
+    try:
+        layer = nn.Conv2d(4, 8, 3).to(device)
+        with autocast(device, precision):
+            loss = layer(torch.ones(2, 4, 16, 16, device=device)).float().square().mean()
+        loss.backward()
+        finite = bool(torch.isfinite(loss))
+    except (RuntimeError, NotImplementedError) as error:
+        return str(error).splitlines()[0]
+    return None if finite else f"a small convolution gave {loss.item()}"

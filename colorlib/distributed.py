@@ -1,0 +1,77 @@
+"""Several processes, one run: what torchrun tells a process, and the few exchanges that training needs."""
+
+from __future__ import annotations
+
+import inspect
+import os
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+def rank() -> int:
+    """This process's number, 0 for the main one or the only one."""
+    return dist.get_rank() if _running() else 0
+
+
+def world_size() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if _running() else 1
+
+
+def _running() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def join(device: torch.device) -> torch.device:
+    """Join the processes that torchrun started and return this one's device; without torchrun, nothing happens."""
+    if "WORLD_SIZE" not in os.environ or _running():
+        return device
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return device
+
+
+def leave() -> None:
+    """Leave the group that `join` joined."""
+    if _running():
+        dist.destroy_process_group()
+
+
+def parallel(module: nn.Module) -> nn.Module:
+    """`module` with its gradients averaged over the processes; itself where there is one process only.
+
+    Buffers (batch norm's running statistics) stay each process's own: broadcasting them between two forward passes
+    and one backward would change tensors that the backward needs. The main process's are the ones saved.
+    """
+    if world_size() == 1:
+        return module
+    renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+    return DistributedDataParallel(module, **{"forward_sync_buffers" if renamed else "broadcast_buffers": False})
+
+
+def mean(values: Tensor) -> Tensor:
+    """The mean of a tensor over the processes."""
+    if world_size() > 1:
+        dist.all_reduce(values)
+        values = values / world_size()
+    return values
+
+
+def agree(flag: bool, device: torch.device) -> bool:
+    """What the main process says, in every process."""
+    if world_size() == 1:
+        return flag
+    box = torch.tensor(int(flag), device=device)
+    dist.broadcast(box, src=0)
+    return bool(box)
+
+
+def wait() -> None:
+    """Wait until every process is here."""
+    if world_size() > 1:
+        dist.barrier()

@@ -1,0 +1,24 @@
+"""Failures that a user can cause, and can mend: each message says what was expected, what was got, what to do.
+
+The command line prints them as one line; anything else that reaches the user as a traceback is a bug.
+"""
+
+
+class ColorlibError(Exception):
+    """Base of the expected failures that neither ValueError nor FileNotFoundError names."""
+
+
+class DataError(ColorlibError):
+    """A photograph, folder or data set cannot be read as what it claims to be."""
+
+
+class CheckpointError(ColorlibError):
+    """A run, checkpoint or weights file is damaged, or belongs to another model."""
+
+
+class RunError(ColorlibError):
+    """A run cannot be started, continued or saved where it was asked to."""
+
+
+class TrainingDiverged(ColorlibError):
+    """A loss became NaN or infinite; the last good checkpoint is kept."""

@@ -1,0 +1,140 @@
+"""What training measured: records that are read lazily, and the table they become, in memory and in a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from colorlib import checkpoints, distributed
+from colorlib.errors import TrainingDiverged
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOSSES = ("l1", "d_loss", "penalty", "g_adversarial", "g_loss")
+TIMING_COLUMNS = ("images_per_second", "seconds")
+
+
+class Record(Mapping[str, float]):
+    """What one step measured, by name. The numbers stay on the device until the first of them is read."""
+
+    def __init__(self, step: int, values: dict[str, Tensor | float]) -> None:
+        self.step, self._values = step, values
+
+    def _read(self) -> dict[str, Tensor | float]:
+        waiting = [name for name, value in self._values.items() if isinstance(value, Tensor)]
+        if waiting:
+            numbers = torch.stack([torch.as_tensor(self._values[name]).float() for name in waiting])
+            self._values |= dict(zip(waiting, numbers.tolist(), strict=True))
+        return self._values
+
+    def __getitem__(self, name: str) -> float:
+        return float(self._read()[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def as_dict(self) -> dict[str, float]:
+        """Step and all values as numbers."""
+        return {"step": self.step, **{name: self[name] for name in self}}
+
+    def __repr__(self) -> str:
+        return f"Record({', '.join(f'{name}={value:.4g}' for name, value in self.as_dict().items())})"
+
+
+class History:
+    """The rows of a run: pending records on the device, finished rows in memory, and RUN/history.csv if there is one.
+
+    Args:
+        columns: names in a fixed order; the file's header stands before the first row is known.
+        batch_size: images a step, for `images_per_second`.
+        path: the file, or None. Only the main process writes it.
+    """
+
+    def __init__(self, columns: Sequence[str], batch_size: int, path: Path | None = None) -> None:
+        self.columns, self.batch_size, self.path = list(columns), batch_size, path
+        self.rows: list[dict[str, float]] = []
+        self._pending: list[Record] = []
+
+    def append(self, record: Record) -> None:
+        """Add a record without reading its numbers."""
+        self._pending.append(record)
+
+    def frame(self) -> pd.DataFrame:
+        """A row a step, a column a measure; NaN where a measure was not taken at that step."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows, columns=self.columns)
+
+    def flush(self, device: torch.device) -> None:
+        """Take the pending numbers off the device, average them over the processes, check them, write them.
+
+        Raises TrainingDiverged for a loss that is NaN or infinite; its row and those after it are dropped.
+        """
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        rows = [_over_processes(record.as_dict(), device) for record in pending]
+        before = self.rows[-1]["seconds"] if self.rows else 0.0
+        speed = len(rows) * self.batch_size / max(rows[-1]["seconds"] - before, 1e-9)
+        good = []
+        try:
+            for row in rows:
+                _check_finite(row)
+                good.append({**row, "images_per_second": speed})
+        finally:
+            self.rows += good
+            self._append_to_file(good)
+
+    def _append_to_file(self, rows: list[dict[str, float]]) -> None:
+        if self.path is not None and distributed.rank() == 0:
+            with open(self.path, "a", newline="") as file:
+                csv.DictWriter(file, self.columns, restval="").writerows(rows)
+
+    def write(self) -> None:
+        """Write the whole file anew: the header and the rows so far."""
+        if self.path is None or distributed.rank() != 0:
+            return
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.columns, restval="")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        checkpoints.write_atomic(self.path, text.getvalue().encode())
+
+    def read(self, last_step: int) -> None:
+        """Read the file's rows up to a step. A last line torn by a kill lies beyond the checkpoint and is dropped."""
+        if self.path is None or not self.path.is_file():
+            return
+        with open(self.path, newline="") as file:
+            rows = [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
+        kept = [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) <= last_step]
+        self.rows = [{k: int(v) if k == "step" else float(v) for k, v in row.items() if v} for row in kept]
+
+
+def _over_processes(row: dict[str, float], device: torch.device) -> dict[str, float]:
+    """The mean of each number over the processes; validation is measured by the main process alone."""
+    if distributed.world_size() == 1:
+        return row
+    names = [name for name in row if not name.startswith("val_")]
+    # fp64 would do better, but not every device has it
+    means = distributed.mean(torch.tensor([row[name] for name in names], device=device))
+    return row | dict(zip(names, means.tolist(), strict=True)) | {"step": row["step"]}
+
+
+def _check_finite(row: dict[str, float]) -> None:
+    for name in LOSSES:
+        if name in row and not math.isfinite(row[name]):
+            raise TrainingDiverged(
+                f"{name} became {row[name]} at step {row['step']:.0f}; the last good checkpoint, if any, is kept. "
+                "Try lower learning rates, precision fp32, or another seed"
+            )

@@ -1,0 +1,253 @@
+"""Open any picture as 8-bit sRGB: every mode, orientation and profile that Pillow reads, and no bad surprise.
+
+A file is looked at before it is decoded, so that an empty file, a text called .jpg or a decompression bomb costs
+nothing and is named in one line. What had to be assumed on the way (a damaged profile, a float range, the first
+frame of an animation) is returned as notes.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageCms, ImageOps
+
+from colorlib.errors import DataError
+
+ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
+
+# 134 megapixels: a phone's 108 pass, and the largest picture accepted needs about 1.2 GB.
+MAX_PIXELS = 2**27
+# Pillow names these but cannot show them, or (EPS) runs Ghostscript on what is a program, not a picture.
+UNREADABLE_FORMATS = frozenset({"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR"})
+
+# Pillow's own limit is a global of its module; it is lifted while a header is read, one thread at a time.
+_HEADER_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True)
+class ReadImage:
+    """A picture, upright, in 8-bit sRGB, with what there is to know about how it came to be that."""
+
+    rgb: UInt8[np.ndarray, "h w 3"]
+    alpha: UInt8[np.ndarray, "h w"] | None
+    notes: tuple[str, ...]
+    """What had to be assumed or left out, one line each."""
+    mode: str
+    """Pillow's mode of the original, e.g. `CMYK`, or the dtype of an array."""
+    format: str | None
+    """Pillow's name of the file format, None for a picture that was in memory."""
+
+
+def read_image(image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> ReadImage:
+    """A file, PIL image or array as 8-bit sRGB, upright (EXIF), its ICC profile applied, its alpha kept.
+
+    16 bits are rounded to 8. Of an animation or a multi-page file the first frame is read. Arrays are `H x W`,
+    `H x W x 1`, `x 3` or `x 4` of uint8, uint16, bool or float 0..1.
+
+    Raises FileNotFoundError, DataError (not a picture, damaged, more than `max_pixels`; one line that says which),
+    or ValueError for an array of another shape, dtype or range.
+    """
+    if isinstance(image, np.ndarray):
+        return _from_array(image, max_pixels)
+    if isinstance(image, Image.Image):
+        return _decode(image, "the image", max_pixels)
+    with open_header(image) as opened:
+        return _decode(opened, str(image), max_pixels)
+
+
+def open_header(path: str | os.PathLike[str]) -> Image.Image:
+    """The file as a PIL image of which only the header has been read: its size, mode and format.
+
+    Raises FileNotFoundError, or DataError for what is no picture that Pillow reads.
+    """
+    path = Path(path)
+    _check_file(path)
+    with _HEADER_LOCK:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            image = Image.open(path)
+        except Exception as error:  # Pillow's parsers raise nearly anything on a malformed file
+            raise DataError(f"cannot read {path}: {_header_reason(error)}") from error
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+    if image.format in UNREADABLE_FORMATS:
+        image.close()
+        raise DataError(f"cannot read {path}: {image.format} files are not opened; save it as PNG or JPEG")
+    return image
+
+
+def find_images(folder: Path) -> list[Path]:
+    """The files below `folder`, at any depth, whose name ends like a picture's; sorted, hidden ones left out."""
+    suffixes = _picture_suffixes()
+    found = []
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(root, name) for name in files if not name.startswith(".") and Path(name).suffix.lower() in suffixes]
+    return sorted(found)
+
+
+def _picture_suffixes() -> set[str]:
+    Image.init()
+    readable = set(Image.OPEN) - UNREADABLE_FORMATS
+    return {suffix for suffix, name in Image.EXTENSION.items() if name in readable}
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        raise FileNotFoundError(f"expected an image, found no file {path}")
+    if not path.is_file():  # a pipe or a device would be waited for, or read, for ever
+        raise DataError(f"cannot read {path}: it is {'a folder' if path.is_dir() else 'not a regular file'}")
+    if path.stat().st_size == 0:
+        raise DataError(f"cannot read {path}: the file is empty")
+
+
+def _header_reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return "it is no image in a format that Pillow reads"
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an exception in one line, or its class if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+# --- from Pillow ---------------------------------------------------------------------------------------------
+
+
+def _decode(image: Image.Image, name: str, max_pixels: int) -> ReadImage:
+    _check_size(image.width, image.height, name, max_pixels)
+    notes: list[str] = []
+    mode, file_format = image.mode, image.format
+    try:
+        if getattr(image, "is_animated", False):
+            notes.append("animated or several pages: only the first is used")
+        rgb, alpha = _convert(_upright(image, notes), notes)
+        pixels, opacity = np.array(rgb), None if alpha is None else np.array(alpha)
+    except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
+        raise DataError(f"cannot read {name}: {one_line(error)}") from error
+    return ReadImage(pixels, opacity, tuple(notes), mode, file_format)
+
+
+def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
+    if width < 1 or height < 1:
+        raise DataError(f"cannot read {name}: it is {width} x {height} pixels, expected at least 1 x 1")
+    if width * height > max_pixels:
+        raise DataError(
+            f"cannot read {name}: {width} x {height} = {width * height / 1e6:.1f} megapixels, over the limit of "
+            f"{max_pixels / 1e6:.1f}; if you trust it, raise the limit with max_pixels (--max-pixels {width * height})"
+        )
+
+
+def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
+    image.load()
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception as error:  # EXIF is a format of its own, damaged as often as not
+        notes.append(f"EXIF data damaged, orientation ignored ({one_line(error)})")
+        return image
+
+
+def _convert(image: Image.Image, notes: list[str]) -> tuple[Image.Image, Image.Image | None]:
+    """An RGB image in sRGB, and its alpha (mode L) or None."""
+    profile = image.info.get("icc_profile")
+    if image.mode == "LAB":
+        return _lab_to_srgb(image), None
+    if image.mode == "F" or image.mode.startswith("I"):
+        image, alpha = _to_8_bit(image, notes), None
+    else:
+        image, alpha = _split_alpha(image)
+    if profile:
+        image = _apply_profile(image, profile, notes)
+    return image.convert("RGB"), alpha
+
+
+def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    if image.mode == "LA":
+        return image.getchannel("L"), image.getchannel("A")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return image.convert("RGB"), image.getchannel("A")
+    return image.convert({"P": "RGB", "1": "L"}.get(image.mode, image.mode)), None
+
+
+def _to_8_bit(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Grey of 16 or 32 bits, or float, as 8 bits. Only I;16 says what its white is; the rest is told by its range."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = 0.0, 65535.0
+    if not image.mode.startswith("I;16"):
+        low, high = _assumed_range(float(values.min()), float(values.max()), image.mode == "F")
+        notes.append(f"{'float' if image.mode == 'F' else 'integer'} values taken as {low:g} (black) to {high:g} (white)")
+    return Image.fromarray(_round_to_8_bit((values - low) / max(high - low, 1e-30)))
+
+
+def _assumed_range(low: float, high: float, is_float: bool) -> tuple[float, float]:
+    whites = (1.0, 255.0, 65535.0) if is_float else (255.0, 65535.0)
+    fitting = [white for white in whites if low >= 0 and high <= white]
+    return (0.0, fitting[0]) if fitting else (low, high)
+
+
+def _round_to_8_bit(values: np.ndarray) -> np.ndarray:
+    return (values * 255 + 0.5).astype(np.uint8)
+
+
+def _lab_to_srgb(image: Image.Image) -> Image.Image:
+    return _transform(image, ImageCms.createProfile("LAB"), "LAB")
+
+
+def _apply_profile(image: Image.Image, data: bytes, notes: list[str]) -> Image.Image:
+    """The image in sRGB by its ICC profile; unchanged, with a note, where the profile is damaged or of another kind."""
+    try:
+        profile = ImageCms.ImageCmsProfile(BytesIO(data))
+        if "sRGB" in (profile.profile.profile_description or ""):
+            return image
+        mode = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(profile.profile.xcolor_space.strip())
+        if mode is None or (mode != image.mode and (mode, image.mode) != ("RGB", "L")):
+            notes.append(f"ICC profile is for {profile.profile.xcolor_space.strip()}, the picture is {image.mode}: ignored")
+            return image
+        return _transform(image.convert(mode), profile, mode)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
+        notes.append(f"ICC profile damaged, ignored ({one_line(error)})")
+        return image
+
+
+def _transform(image: Image.Image, profile: ImageCms.ImageCmsProfile, mode: str) -> Image.Image:
+    # Relative colorimetric: white stays white, and colours inside sRGB are kept as they are.
+    intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+    transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB", intent)
+    converted = ImageCms.applyTransform(image, transform)
+    assert converted is not None, "None is returned for a transform in place only"
+    return converted
+
+
+# --- from arrays ---------------------------------------------------------------------------------------------
+
+
+def _from_array(array: np.ndarray, max_pixels: int) -> ReadImage:
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or 0 in array.shape:
+        raise ValueError(f"expected an array H x W, H x W x 1, x 3 or x 4, got shape {array.shape}")
+    _check_size(array.shape[1], array.shape[0], "the array", max_pixels)
+    pixels = _array_to_8_bit(array).reshape(*array.shape[:2], -1)
+    alpha = pixels[..., 3].copy() if pixels.shape[2] == 4 else None
+    rgb = np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels[..., :3].copy()
+    return ReadImage(rgb, alpha, (), str(array.dtype), None)
+
+
+def _array_to_8_bit(array: np.ndarray) -> np.ndarray:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype == np.uint16:
+        return _round_to_8_bit(array.astype(np.float32) / 65535)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(f"expected an array of uint8, uint16, bool or float, got {array.dtype}; try .astype('uint8')")
+    if not (array.min() >= 0 and array.max() <= 1):  # false for NaN too
+        raise ValueError(f"expected float values in 0..1, got {array.min():g}..{array.max():g}; try dividing by 255")
+    return _round_to_8_bit(array.astype(np.float32))

@@ -1,0 +1,264 @@
+"""What to train: every hyperparameter of a run, once, in one frozen dataclass, and the presets of the course.
+
+The command line's flags and the notebooks' settings are both made from `Recipe`, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import torch
+from torch import nn
+
+from colorlib.devices import Precision
+from colorlib.discriminators import PatchGAN
+from colorlib.generators import BackboneUNet, ResUNet, UNet
+from colorlib.losses import ADVERSARIAL_LOSSES, AdversarialLoss
+
+# The receptive fields of the paper's discriminators (Isola et al. 2017, section 4.4) and the two beside them.
+RECEPTIVE_FIELDS = (1, 16, 34, 70, 142, 286)
+MAX_DEPTH = 8
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every hyperparameter of a training run. Validated on creation; change one with `replace`."""
+
+    name: str = "pix2pix"
+    """Name of the recipe, for tables and figures."""
+    adversarial: Literal["none", "vanilla", "lsgan", "hinge", "wasserstein"] = "vanilla"
+    """Adversarial loss; `none` trains with L1 alone."""
+    lambda_l1: float = 100.0
+    """Weight of the L1 term in the generator's loss."""
+    d_loss_weight: float = 0.5
+    """Weight of the discriminator's loss (the paper halves it to slow D down)."""
+    n_critic: int = 1
+    """Updates of D for each update of G."""
+    clip: float | None = None
+    """Clip the critic's weights to [-clip, clip] after each of its updates (WGAN)."""
+    lambda_gp: float = 0.0
+    """Weight of the gradient penalty (WGAN-GP); 0 is none."""
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+    """Optimizer of both networks."""
+    lr_g: float = 2e-4
+    """Learning rate of the generator."""
+    lr_d: float = 2e-4
+    """Learning rate of the discriminator."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Adam's betas."""
+    generator: Literal["unet", "resunet", "backbone"] = "unet"
+    """Architecture of the generator."""
+    depth: int | None = None
+    """Halvings of the image in the generator; None: as many as the size allows, 8 at most (4 for resunet)."""
+    width: int = 64
+    """Channels of the generator's first level."""
+    dropout: float = 0.5
+    """Dropout in the innermost decoder blocks."""
+    d_width: int = 64
+    """Channels of the discriminator's first layer."""
+    norm: Literal["batch", "instance", "layer", "spectral", "none"] = "batch"
+    """Normalisation in the discriminator."""
+    receptive_field: int | None = None
+    """Side in pixels of the patch that one score of D sees; None: the largest that fits half the image."""
+    conditional: bool = True
+    """Whether D sees the lightness that the colours belong to."""
+    size: int = 256
+    """Side of the training images, in pixels."""
+    batch_size: int = 1
+    """Images in a batch, over all processes."""
+    pretrain_steps: int = 0
+    """First steps of G with L1 alone, before D joins."""
+    ema_decay: float = 0.0
+    """Decay of the running average of G's weights that is used for pictures and saved; 0 is none."""
+    precision: Precision = "auto"
+    """Arithmetic: auto is bf16 where the device has it natively, fp16 on older CUDA cards, else fp32."""
+    steps: int | None = None
+    """Stop after this many updates of G."""
+    epochs: int | None = None
+    """Stop after this many passes over the data."""
+    minutes: float | None = None
+    """Stop after this many minutes of training."""
+
+    def __post_init__(self) -> None:
+        for field, hint in get_type_hints(type(self)).items():
+            _check_type(field, hint, getattr(self, field))
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"expected ema_decay in 0..1, 1 not included, got {self.ema_decay}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"expected dropout in 0..1, 1 not included, got {self.dropout}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"expected betas in 0..1, 1 not included, got {self.betas}")
+        for field in ("n_critic", "width", "d_width", "size", "batch_size"):
+            self._expect_positive(field)
+        for field in ("lr_g", "lr_d", "d_loss_weight"):
+            self._expect_positive(field)
+        for field in ("clip", "steps", "epochs", "minutes"):
+            if getattr(self, field) is not None:
+                self._expect_positive(field)
+        for field in ("lambda_l1", "lambda_gp", "pretrain_steps"):
+            if getattr(self, field) < 0:
+                raise ValueError(f"expected {field} of at least 0, got {getattr(self, field)}")
+        if self.lambda_l1 == 0 and self.adversarial == "none":
+            raise ValueError("expected an adversarial loss or lambda_l1 above 0, got neither: nothing to learn from")
+        if self.depth is not None and not 1 <= self.depth <= MAX_DEPTH:
+            raise ValueError(f"expected depth 1 to {MAX_DEPTH} (or None for automatic), got {self.depth}")
+        if self.receptive_field is not None and self.receptive_field not in RECEPTIVE_FIELDS:
+            raise ValueError(f"expected receptive_field {_listed(RECEPTIVE_FIELDS)}, got {self.receptive_field}")
+        if self.receptive_field is not None and self.receptive_field > self.size:
+            raise ValueError(
+                f"expected a receptive field that fits the image, got {self.receptive_field} px at size {self.size}; "
+                f"try {max(r for r in RECEPTIVE_FIELDS if r <= self.size)}"
+            )
+        if sum(target is not None for target in (self.steps, self.epochs, self.minutes)) != 1:
+            raise ValueError("expected exactly one stopping target: steps, epochs or minutes")
+
+    def _expect_positive(self, field: str) -> None:
+        if not getattr(self, field) > 0:
+            raise ValueError(f"expected {field} above 0, got {getattr(self, field)}")
+
+    @property
+    def resolved_depth(self) -> int:
+        """`depth`, or what fits the size: floor(log2(size)), 8 at most (4 for residual and backbone U-Nets)."""
+        if self.depth is not None:
+            return self.depth
+        deepest = MAX_DEPTH if self.generator == "unet" else 4
+        return max(1, min(deepest, int(math.log2(self.size))))
+
+    @property
+    def resolved_receptive_field(self) -> int:
+        """`receptive_field`, or the largest of the paper's that fits half the image."""
+        if self.receptive_field is not None:
+            return self.receptive_field
+        return max(r for r in RECEPTIVE_FIELDS if r == 1 or r <= self.size // 2)
+
+    @property
+    def loss(self) -> AdversarialLoss | None:
+        """The pair of adversarial losses, or None for a plain regression."""
+        return ADVERSARIAL_LOSSES.get(self.adversarial)
+
+    def replace(self, **changes: Any) -> Recipe:
+        """A copy with some fields changed. A new stopping target replaces the old one."""
+        targets = {"steps", "epochs", "minutes"}
+        if targets & changes.keys():
+            changes = {**dict.fromkeys(targets), **changes}
+        unknown = changes.keys() - {field.name for field in dataclasses.fields(self)}
+        if unknown:
+            raise ValueError(f"a recipe has no {_listed(sorted(unknown))}; it has {_listed(_field_names())}")
+        return dataclasses.replace(self, **changes)
+
+    def to_json(self) -> str:
+        """The recipe as a JSON object, a field a line."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """Read what `to_json` wrote. Raises ValueError that names what is wrong (the file may be edited by hand)."""
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"expected a recipe as JSON, got text that is not: {error}") from error
+        if not isinstance(values, dict):
+            raise ValueError(f"expected a recipe as a JSON object, got {type(values).__name__}")
+        unknown, missing = values.keys() - set(_field_names()), set(_field_names()) - values.keys()
+        if unknown or missing:
+            problem = f"unknown {_listed(sorted(unknown))}" if unknown else f"no {_listed(sorted(missing))}"
+            raise ValueError(f"expected a recipe with the fields of colorlib.Recipe, got {problem}")
+        if isinstance(values["betas"], list):
+            values["betas"] = tuple(values["betas"])
+        return cls(**values)
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that change with any hyperparameter; `name` and the precision's name included."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:12]
+
+
+def _field_names() -> list[str]:
+    return [field.name for field in dataclasses.fields(Recipe)]
+
+
+def _listed(values: Any) -> str:
+    return ", ".join(str(value) for value in values)
+
+
+def _check_type(field: str, hint: Any, value: Any) -> None:
+    """Raise ValueError unless `value` is of the annotated type; ints pass as floats, infinite numbers do not."""
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise ValueError(f"expected {field} one of {_listed(get_args(hint))}, got {value!r}")
+        return
+    options = [option for option in get_args(hint) or (hint,) if option is not type(None)]
+    if value is None and type(None) in get_args(hint):
+        return
+    if get_origin(hint) is tuple:
+        pair = isinstance(value, tuple) and len(value) == 2 and all(_is_number(v, float) for v in value)
+        if not pair:
+            raise ValueError(f"expected {field} as two numbers, got {value!r}")
+        return
+    kind = options[0]
+    fits = _is_number(value, kind) if kind in (int, float) else isinstance(value, kind)
+    if not fits:
+        raise ValueError(f"expected {field} as {kind.__name__}, got {value!r}")
+
+
+def _is_number(value: Any, kind: type) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else int):
+        return False
+    return math.isfinite(value)
+
+
+def build_generator(recipe: Recipe, rng: torch.Generator | None = None) -> nn.Module:
+    """The generator of a recipe, initialised from `rng`: `(B, 1, H, W)` lightness to `(B, 2, H, W)` chroma."""
+    if recipe.generator == "unet":
+        return UNet(depth=recipe.resolved_depth, width=recipe.width, dropout=recipe.dropout, rng=rng)
+    if recipe.generator == "resunet":
+        return ResUNet(depth=recipe.resolved_depth, width=recipe.width, dropout=recipe.dropout, rng=rng)
+    return BackboneUNet(width=recipe.width, dropout=recipe.dropout, rng=rng)
+
+
+def build_discriminator(recipe: Recipe, rng: torch.Generator | None = None) -> nn.Module | None:
+    """The discriminator of a recipe on `cat([L, ab], 1)`, or on ab alone if unconditional; None without one."""
+    if recipe.loss is None:
+        return None
+    channels = 3 if recipe.conditional else 2
+    field = recipe.resolved_receptive_field
+    return PatchGAN(in_channels=channels, receptive_field=field, width=recipe.d_width, norm=recipe.norm, rng=rng)
+
+
+_PIX2PIX = Recipe(epochs=200)
+_WGAN = _PIX2PIX.replace(
+    name="wgan", adversarial="wasserstein", d_loss_weight=1.0, n_critic=5, lambda_l1=1.0,
+    clip=0.01, optimizer="rmsprop", lr_g=5e-5, lr_d=5e-5, batch_size=16,
+)  # fmt: skip
+_WGAN_GP = _WGAN.replace(
+    name="wgan-gp", clip=None, lambda_gp=10.0, lambda_l1=10.0, optimizer="adam", lr_g=1e-4, lr_d=1e-4, betas=(0.0, 0.9),
+    norm="none",
+)  # fmt: skip
+
+# The presets. pix2pix is Isola et al. 2017 (section 3.3 and appendix 6): batch 1, Adam 2e-4 (0.5, 0.999), 200 epochs;
+# wgan is Arjovsky et al. 2017 (algorithm 1); wgan-gp is Gulrajani et al. 2017 (algorithm 1).
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        _PIX2PIX.replace(name="l1", adversarial="none"),
+        _PIX2PIX,
+        _PIX2PIX.replace(name="lsgan", adversarial="lsgan"),
+        _PIX2PIX.replace(name="hinge", adversarial="hinge", d_loss_weight=1.0, norm="spectral"),
+        _WGAN,
+        _WGAN_GP,
+        _WGAN_GP.replace(name="resunet-wgan-gp", generator="resunet", width=32, dropout=0.0),
+        _PIX2PIX.replace(name="backbone-pix2pix", generator="backbone", dropout=0.0),
+    )
+}
+
+
+def find_recipe(name: str) -> Recipe:
+    """The preset of that name. Raises ValueError that lists the presets."""
+    if name not in RECIPES:
+        raise ValueError(f"expected a recipe of {_listed(RECIPES)}, got {name!r}")
+    return RECIPES[name]

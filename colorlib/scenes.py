@@ -1,0 +1,463 @@
+"""The bundled world: small landscapes drawn by code, whose distribution of colours is known exactly.
+
+Sky, ground, sea and trees have the colour of what they are, and L (lightness, texture, shape) tells what they are.
+Two things L does not tell: the hue of a balloon, which is uniform on a circle of one chroma, and the colour of a roof,
+which is one of two. So the mean, the median and the mode of the colours given L differ, and all are known:
+`posterior_mean` and `posterior_median` are what a generator trained with L2 and L1 should predict, and `score` says
+how far from dull a prediction is.
+
+A scene is a pure function of (split, seed, index, size). It is painted in Lab from back to front, in coordinates that
+run from 0 to 1, so that a scene at another size is the same landscape; textures too fine for the size are left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from colorlib.color import AB_SCALE, join_lab, lab_to_rgb, split_lab, to_float, to_uint8
+from colorlib.devices import make_rng
+
+CLASSES = ("meadow", "sea", "forest", "town")
+SPLITS = ("train", "val", "test")
+MIN_SIZE = 16
+
+# The free colours, in network units. Chroma 0.30 is inside the sRGB gamut at every hue for L* 58 to 78.
+BALLOON_CHROMA = 0.30
+BALLOON_L = (58.0, 78.0)
+ROOF_AB = ((0.30, 0.27), (-0.03, -0.25))
+ROOF_PROBABILITIES = (0.7, 0.3)
+MAX_BALLOONS = 3
+MAX_ROOFS = 3
+
+NUMBERS_PER_SCENE = 128
+# Scenes are painted in blocks of about this many pixels, which stay in a processor's cache.
+BLOCK_PIXELS = 2**16
+
+
+@dataclass(frozen=True)
+class Material:
+    """A code for the masks, and Lab: ab = `ab` + `slope` * (L* - `L`), in Lab units. A function of L* alone."""
+
+    code: int
+    L: float
+    ab: tuple[float, float]
+    slope: tuple[float, float] = (0.0, 0.0)
+
+
+# Sky fades to white: a cloud is a piece of sky with a high L*.
+SKY = Material(1, 97, (0, -1), (0.68, 1.1))
+HILLS = Material(2, 70, (-14, 14), (0.2, -0.3))
+GRASS = Material(3, 62, (-22, 38), (0.1, 0.4))
+SAND = Material(4, 84, (3, 22), (-0.1, -0.3))
+SEA = Material(5, 60, (-15, -22), (0.1, 0.4))
+TREES = Material(6, 42, (-20, 24), (-0.2, 0.5))
+WOOD = Material(7, 40, (10, 20))
+WALL = Material(8, 91, (1, 8))
+# Every balloon and every roof has a code of its own: these and the following ones.
+BALLOON_CODE = 10
+ROOF_CODE = 20
+
+MASKS = {
+    "sky": (SKY,),
+    "ground": (HILLS, GRASS, SAND),
+    "sea": (SEA,),
+    "trees": (TREES,),
+    "background": (SKY, HILLS, GRASS, SAND, SEA, TREES),
+}
+
+
+@dataclass(frozen=True)
+class Colours:
+    """The free colours of a batch of scenes, in network units: what L does not tell."""
+
+    balloon_ab: Float[Tensor, "b balloons 2"]
+    roof_ab: Float[Tensor, "b roofs 2"]
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """A batch of scenes.
+
+    `regions` holds the code of each pixel's material or object, and 0 within a pixel of any edge, where colours mix.
+    `layout` holds the random numbers that everything but `colours` follows from, L included.
+    """
+
+    rgb: UInt8[Tensor, "b 3 h w"]
+    scene_class: Int[Tensor, " b"]
+    regions: UInt8[Tensor, "b h w"]
+    colours: Colours
+    layout: Float[Tensor, "b numbers"]
+
+    @cached_property
+    def lab(self) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 2 h w"]]:
+        """L and ab of `rgb` in network units."""
+        return split_lab(to_float(self.rgb))
+
+    @property
+    def L(self) -> Float[Tensor, "b 1 h w"]:
+        """What a generator sees: L*/50 - 1."""
+        return self.lab[0]
+
+    @property
+    def true_ab(self) -> Float[Tensor, "b 2 h w"]:
+        """The colours of `rgb`, ab*/110."""
+        return self.lab[1]
+
+    @cached_property
+    def masks(self) -> dict[str, Bool[Tensor, "b h w"]]:
+        """Where sky, ground, sea, trees, balloons and roofs are, edges excluded. `background` is the first four."""
+        masks = {name: _is_any(self.regions, [m.code for m in materials]) for name, materials in MASKS.items()}
+        return masks | {"balloons": self.balloon_id > 0, "roofs": self.roof_id > 0}
+
+    @property
+    def balloon_id(self) -> Int[Tensor, "b h w"]:
+        """1, 2, ... on the balloons of a scene, in the order of `colours.balloon_ab`; 0 elsewhere and on edges."""
+        return _ids(self.regions, BALLOON_CODE, MAX_BALLOONS)
+
+    @property
+    def roof_id(self) -> Int[Tensor, "b h w"]:
+        """1, 2, ... on the roofs of a scene, in the order of `colours.roof_ab`; 0 elsewhere and on edges."""
+        return _ids(self.regions, ROOF_CODE, MAX_ROOFS)
+
+
+def _is_any(regions: Tensor, codes: list[int]) -> Tensor:
+    return torch.isin(regions, torch.tensor(codes, dtype=regions.dtype))
+
+
+def _ids(regions: Tensor, first: int, n: int) -> Tensor:
+    ids = regions.long() - (first - 1)
+    return torch.where((ids >= 1) & (ids <= n), ids, 0)
+
+
+def draw(indices: Iterable[int], size: int, *, split: str = "train", seed: int = 0) -> Scenes:
+    """Scenes number `indices` of a split, `size` pixels square. There is a scene for every index from 0.
+
+    A scene does not depend on the batch it is drawn in. Raises ValueError for an unknown split, a negative index or a
+    size below `MIN_SIZE`.
+    """
+    indices = [int(index) for index in indices]
+    if split not in SPLITS:
+        raise ValueError(f"expected a split out of {', '.join(SPLITS)}, got {split!r}")
+    if size < MIN_SIZE:
+        raise ValueError(f"expected a size of at least {MIN_SIZE} pixels, got {size}; try 32")
+    if any(index < 0 for index in indices):
+        raise ValueError(f"expected indices from 0, got {min(indices)}")
+    layout = _uniforms("layout", NUMBERS_PER_SCENE, indices, split, seed)
+    colours = _colours(_uniforms("colours", MAX_BALLOONS + MAX_ROOFS, indices, split, seed))
+    return _scenes(layout, colours, size)
+
+
+def repaint(scenes: Scenes, rng: torch.Generator) -> Scenes:
+    """The same scenes with other balloon and roof colours: as likely as the first, and the same L up to rounding."""
+    numbers = torch.rand(len(scenes.rgb), MAX_BALLOONS + MAX_ROOFS, generator=rng)
+    return _scenes(scenes.layout, _colours(numbers), scenes.rgb.shape[-1])
+
+
+def posterior_mean(scenes: Scenes) -> Float[Tensor, "b 2 h w"]:
+    """E[ab | L] in network units, exact on every pixel, edges included: what an L2 loss asks for.
+
+    Grey balloons (the mean of a circle is its centre); roofs between their two colours.
+    """
+    mean = sum(p * torch.tensor(ab) for p, ab in zip(ROOF_PROBABILITIES, ROOF_AB, strict=True))
+    return _expected(scenes, torch.zeros(2), mean)
+
+
+def posterior_median(scenes: Scenes) -> Float[Tensor, "b 2 h w"]:
+    """The median of a and of b given L, in network units, exact on every pixel: what an L1 loss asks for.
+
+    Grey balloons (a and b are symmetric about 0); roofs in the likelier of their two colours.
+    """
+    return _expected(scenes, torch.zeros(2), torch.tensor(ROOF_AB[0]))
+
+
+def _expected(scenes: Scenes, balloon_ab: Tensor, roof_ab: Tensor) -> Tensor:
+    n = len(scenes.rgb)
+    colours = Colours(balloon_ab.expand(n, MAX_BALLOONS, 2), roof_ab.expand(n, MAX_ROOFS, 2))
+    blocks = _paint_blocks(scenes.layout, colours, scenes.rgb.shape[-1])
+    return torch.cat([canvas[:, 1:3] for canvas in blocks]) / AB_SCALE
+
+
+def score(ab: Float[Tensor, "b 2 h w"], scenes: Scenes) -> dict[str, float]:
+    """How colourful, how varied and how right a prediction of ab (network units) is, as an 8-bit image would show it.
+
+    - `balloon_chroma_ratio`: predicted over true chroma, summed over balloons. 0 is grey, 1 is as colourful as truth.
+    - `balloon_hue_concentration`: length of the mean of the directions of the balloons' mean ab. 0: hues spread over
+      the circle, 1: all alike. A balloon with less chroma than 8 bits can show has no direction, and counts as zero.
+    - `background_ab_mae`: mean absolute error of ab where L tells the colour.
+    - `roof_ab_error_to_median`, `roof_ab_error_to_mean`: mean absolute difference to the two answers on roofs.
+
+    NaN where there is no such pixel. Raises ValueError if `ab` has another shape than the scenes' own.
+    """
+    if ab.shape != scenes.true_ab.shape:
+        raise ValueError(f"expected ab of shape {tuple(scenes.true_ab.shape)}, got {tuple(ab.shape)}")
+    shown = split_lab(to_float(to_uint8(join_lab(scenes.L, ab.detach().float().cpu(), gamut="chroma"))))[1]
+    balloons, roofs, background = (scenes.masks[name] for name in ("balloons", "roofs", "background"))
+    chroma, true_chroma = (colour.norm(dim=1)[balloons].sum() for colour in (shown, scenes.true_ab))
+    return {
+        "balloon_chroma_ratio": (chroma / true_chroma).item(),
+        "balloon_hue_concentration": _hue_concentration(shown, scenes.balloon_id),
+        "background_ab_mae": _error(shown, scenes.true_ab, background),
+        "roof_ab_error_to_median": _error(shown, posterior_median(scenes), roofs),
+        "roof_ab_error_to_mean": _error(shown, posterior_mean(scenes), roofs),
+    }
+
+
+# One step of 8 bits at a balloon's L* moves ab by about this much: a mean chroma below it is grey.
+GREY_CHROMA = 0.01
+
+
+def _hue_concentration(ab: Tensor, balloon_id: Tensor) -> float:
+    """Mean resultant length (Mardia and Jupp, Directional Statistics, 2000, eq. 2.3.5) of the balloons' directions."""
+    number = torch.arange(len(ab))[:, None, None] * (MAX_BALLOONS + 1) + balloon_id
+    on = balloon_id > 0
+    n_numbers = len(ab) * (MAX_BALLOONS + 1)
+    count = torch.bincount(number[on], minlength=n_numbers)
+    mean = torch.stack([torch.bincount(number[on], channel[on].double(), n_numbers) for channel in ab.unbind(1)], 1)
+    mean = mean[count > 0] / count[count > 0, None]
+    length = mean.norm(dim=1, keepdim=True)
+    direction = torch.where(length > GREY_CHROMA, mean / length, 0.0)
+    return direction.mean(0).norm().item()
+
+
+def _error(ab: Tensor, target: Tensor, mask: Tensor) -> float:
+    return (ab - target).abs().mean(1)[mask].mean().item()
+
+
+# ----------------------------------------------------------------------------- chance
+
+
+def _uniforms(stream: str, n: int, indices: list[int], split: str, seed: int) -> Tensor:
+    """`n` numbers in 0..1 a scene. L comes from one stream and the free colours from another: so nothing leaks."""
+    rows = [torch.rand(n, generator=make_rng("scenes", stream, split, seed, index)) for index in indices]
+    return torch.stack(rows) if rows else torch.empty(0, n)
+
+
+def _colours(numbers: Float[Tensor, "b n"]) -> Colours:
+    hue = 2 * math.pi * numbers[:, :MAX_BALLOONS]
+    second = (numbers[:, MAX_BALLOONS:] >= ROOF_PROBABILITIES[0]).long()
+    return Colours(BALLOON_CHROMA * torch.stack([hue.cos(), hue.sin()], -1), torch.tensor(ROOF_AB)[second])
+
+
+class _Dice:
+    """Hands out a scene's numbers one after the other, stretched to a range."""
+
+    def __init__(self, numbers: Float[Tensor, "b n"]) -> None:
+        self.numbers = numbers.T[:, :, None, None]
+        self.used = 0
+
+    def __call__(self, low: float | Tensor, high: float | Tensor) -> Float[Tensor, "b 1 1"]:
+        return low + (high - low) * self.several(1)[0]
+
+    def several(self, n: int, low: float | Tensor = 0.0, high: float | Tensor = 1.0) -> Float[Tensor, "n b 1 1"]:
+        self.used += n
+        assert self.used <= len(self.numbers), "NUMBERS_PER_SCENE is too small"
+        return low + (high - low) * self.numbers[self.used - n : self.used]
+
+
+# ----------------------------------------------------------------------------- the painter
+
+
+class _Canvas:
+    """Planes L*, a*, b* and code of a batch of scenes, painted over from back to front.
+
+    Shapes are signed distances to an edge, positive inside, in units of the side. An edge is one pixel wide. The code
+    is blended as the colours are, so that a code that is not whole, or not its neighbours', gives an edge away.
+    """
+
+    def __init__(self, n: int, size: int) -> None:
+        self.size = size
+        self.planes = torch.zeros(n, 4, size, size)
+        grid = (torch.arange(size) + 0.5) / size
+        self.x, self.y = grid[None, None, :], grid[None, :, None]
+
+    def paint(self, inside: Tensor, L: Tensor, material: Material) -> None:
+        ab = [base + slope * (L - material.L) for base, slope in zip(material.ab, material.slope, strict=True)]
+        self.paint_ab(inside, L, ab, material.code)
+
+    def paint_ab(self, inside: Tensor, L: Tensor, ab: Iterable[Tensor], code: int) -> None:
+        cover = self.cover(inside)
+        for plane, value in zip(self.planes.unbind(1), (L, *ab, torch.tensor(float(code))), strict=True):
+            plane.lerp_(value, cover)
+
+    def cover(self, inside: Tensor) -> Tensor:
+        return (inside * self.size + 0.5).clamp_(0, 1)
+
+    def wave(self, phase: Tensor, cycles: float) -> Tensor:
+        """sin(2 pi phase), fading out where `cycles` a side come near two pixels a cycle."""
+        strength = min(max(self.size / (2 * cycles) - 1, 0.0), 1.0)
+        return torch.sin(2 * math.pi * phase).mul_(strength)
+
+    def disc(self, x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
+        return radius - ((self.x - x).square() + (self.y - y).square()).sqrt_()
+
+    def box(self, x: Tensor, y: Tensor, half_width: Tensor, half_height: Tensor) -> Tensor:
+        return torch.minimum(half_width - (self.x - x).abs(), half_height - (self.y - y).abs())
+
+
+def _union(shapes: Iterable[Tensor]) -> Tensor:
+    """The union of shapes is the maximum of their signed distances."""
+    first, *others = shapes
+    for shape in others:
+        first = torch.maximum(first, shape)
+    return first
+
+
+def _scenes(layout: Tensor, colours: Colours, size: int) -> Scenes:
+    rgb, regions = [torch.empty(0, 3, size, size, dtype=torch.uint8)], [torch.empty(0, size, size, dtype=torch.uint8)]
+    for canvas in _paint_blocks(layout, colours, size):
+        rgb.append(to_uint8(lab_to_rgb(canvas[:, :3])))
+        regions.append(_without_edges(canvas[:, 3]))
+    return Scenes(torch.cat(rgb), _class(layout), torch.cat(regions), colours, layout)
+
+
+def _class(layout: Tensor) -> Tensor:
+    return (layout[:, 0] * len(CLASSES)).long()
+
+
+def _without_edges(code: Float[Tensor, "b h w"]) -> UInt8[Tensor, "b h w"]:
+    """The code of a pixel whose eight neighbours have the same, else 0."""
+    padded = F.pad(code[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+    middle = padded[:, :, 1:-1]
+    row = (middle == padded[:, :, :-2]) & (middle == padded[:, :, 2:])
+    column = (code == middle[:, :-2]) & (code == middle[:, 2:])
+    return torch.where(column & row[:, :-2] & row[:, 1:-1] & row[:, 2:], code, 0.0).to(torch.uint8)
+
+
+def _paint_blocks(layout: Tensor, colours: Colours, size: int) -> Iterable[Float[Tensor, "b 4 h w"]]:
+    n = max(1, BLOCK_PIXELS // size**2)
+    pieces = [tensor.split(n) for tensor in (layout, colours.balloon_ab, colours.roof_ab)]
+    for numbers, balloon_ab, roof_ab in zip(*pieces, strict=True):
+        yield _paint(numbers, Colours(balloon_ab, roof_ab), size)
+
+
+def _paint(layout: Tensor, colours: Colours, size: int) -> Float[Tensor, "b 4 h w"]:
+    canvas, dice = _Canvas(len(layout), size), _Dice(layout)
+    dice.several(1)  # the class
+    kind = [(_class(layout) == k)[:, None, None] for k in range(len(CLASSES))]
+    meadow, sea, forest, town = kind
+    horizon = dice(0.58, 0.66)
+    _paint_sky(canvas, dice)
+    _paint_hills(canvas, dice, horizon)
+    _paint_grass(canvas, dice, horizon)
+    _paint_sea(canvas, dice, horizon, sea)
+    _paint_forest(canvas, dice, horizon, forest)
+    _paint_round_trees(canvas, dice, horizon, meadow)
+    _paint_houses(canvas, dice, meadow, town, colours.roof_ab)
+    _paint_balloons(canvas, dice, torch.where(meadow | town, 0.45, 0.6), colours.balloon_ab)
+    return canvas.planes
+
+
+# What is absent from a scene is drawn with this signed distance: outside, everywhere.
+ABSENT = torch.tensor(-1.0)
+
+
+def _paint_sky(canvas: _Canvas, dice: _Dice) -> None:
+    zenith, horizon = dice(79, 85), dice(90, 93)
+    L = zenith + (horizon - zenith) * (canvas.y / 0.6).clamp(max=1) + 0 * canvas.x
+    puffs = []
+    for _ in range(2):
+        x, y, radius = dice(0, 1), dice(0.05, 0.5), dice(0.04, 0.08)
+        for dx, dy, scale in ((-1.2, 0.25, 0.75), (0.0, 0.0, 1.0), (1.25, 0.3, 0.7)):
+            puffs.append(canvas.disc(x + dx * radius, y + dy * radius, scale * radius))
+    L.lerp_(torch.tensor(96.5), canvas.cover(_union(puffs)))
+    canvas.paint(torch.tensor(1.0), L, SKY)
+
+
+def _paint_hills(canvas: _Canvas, dice: _Dice, horizon: Tensor) -> None:
+    for height, L in ((0.12, 76), (0.07, 70)):
+        x, swing = canvas.x * dice(0.8, 1.6) + dice(0, 1), canvas.x * dice(2, 3) + dice(0, 1)
+        profile = canvas.wave(x, 2) + 0.4 * canvas.wave(swing, 3)
+        top = horizon - height * dice(0.3, 1) * (0.6 + 0.4 * profile)
+        canvas.paint(canvas.y - top, L - 12 * (canvas.y - top), HILLS)
+
+
+def _paint_grass(canvas: _Canvas, dice: _Dice, horizon: Tensor) -> None:
+    lean = canvas.wave(canvas.y * dice(1.5, 3) + dice(0, 1), 3)
+    tufts = canvas.wave(canvas.x * dice(7, 9) + 0.4 * lean + dice(0, 1), 9)
+    tufts = tufts * canvas.wave(canvas.y * dice(5, 7) + 0.3 * tufts, 7)
+    inside = canvas.y - horizon - 0.015 * canvas.wave(canvas.x * dice(0.5, 1.5) + dice(0, 1), 2)
+    canvas.paint(inside, dice(64, 68) - 14 * (canvas.y - horizon) + 3.5 * tufts, GRASS)
+
+
+def _paint_sea(canvas: _Canvas, dice: _Dice, horizon: Tensor, sea: Tensor) -> None:
+    swell = canvas.wave(canvas.x * dice(1, 2.5) + dice(0, 1), 3)
+    waves = canvas.wave(canvas.y * dice(8, 9.5) + 0.25 * swell + dice(0, 1), 9)
+    L = dice(58, 62) + 4 * waves - 8 * (canvas.y - horizon)
+    canvas.paint(torch.where(sea, canvas.y - horizon, ABSENT), L, SEA)
+    shore = dice(0.84, 0.92) + 0.03 * canvas.wave(canvas.x * dice(0.6, 1.4) + dice(0, 1), 2)
+    grains = canvas.wave(canvas.x * 11 + canvas.y * 4 + dice(0, 1), 12) * canvas.wave(canvas.y * 11 - canvas.x * 3, 12)
+    canvas.paint(torch.where(sea, canvas.y - shore, ABSENT), 84 + 1.5 * grains, SAND)
+
+
+def _paint_forest(canvas: _Canvas, dice: _Dice, horizon: Tensor, forest: Tensor) -> None:
+    for L, height in ((46, 0.2), (38, 0.12)):
+        cycles = dice(5, 6.5)
+        crowns = (((canvas.x * cycles + dice(0, 1)) % 1) - 0.5).abs() * 2
+        uneven = canvas.wave(canvas.x * dice(1, 2) + dice(0, 1), 2)
+        top = horizon - height + 0.03 * uneven + 0.12 * crowns
+        needles = canvas.wave(canvas.y * 9 + 0.3 * crowns + dice(0, 1), 9)
+        inside = torch.minimum(0.6 * (canvas.y - top), horizon + 0.14 - height / 2 - canvas.y)
+        canvas.paint(torch.where(forest, inside, ABSENT), L + 2.5 * needles + 4 * (0.5 - crowns), TREES)
+
+
+def _paint_round_trees(canvas: _Canvas, dice: _Dice, horizon: Tensor, meadow: Tensor) -> None:
+    crowns, trunks = [], []
+    for k in range(3):
+        x, radius = dice(0.05, 0.3) + k / 3, dice(0.06, 0.1)
+        ground = horizon + dice(0.06, 0.24)
+        crowns.append(canvas.disc(x, ground - 2 * radius, radius))
+        trunks.append(canvas.box(x, ground - 0.6 * radius, 0.16 * radius, 0.6 * radius))
+    leaves = canvas.wave(canvas.x * 8 + dice(0, 1), 8) * canvas.wave(canvas.y * 8 + dice(0, 1), 8)
+    canvas.paint(torch.where(meadow, _union(trunks), ABSENT), torch.tensor(40.0), WOOD)
+    crown = _union(crowns)
+    canvas.paint(torch.where(meadow, crown, ABSENT), 42 + 4 * leaves - 40 * crown, TREES)
+
+
+def _paint_houses(canvas: _Canvas, dice: _Dice, meadow: Tensor, town: Tensor, roof_ab: Tensor) -> None:
+    lone = meadow & (dice(0, 1) < 0.5)
+    place = dice(0, MAX_ROOFS).floor()
+    walls, doors, roofs = [], [], []
+    for k in range(MAX_ROOFS):
+        there = town | (lone & (place == k))
+        x, base = (k + 0.5) / MAX_ROOFS + dice(-0.02, 0.02), dice(0.78, 0.86)
+        half, wall, roof = dice(0.09, 0.115), dice(0.13, 0.17), dice(0.13, 0.16)
+        middle = base - wall - roof / 2
+        walls.append(torch.where(there, canvas.box(x, base - wall / 2, half, wall / 2), ABSENT))
+        doors.append(torch.where(there, canvas.box(x, base - 0.04, 0.025 + 0 * x, 0.04 + 0 * x), ABSENT))
+        slanted = half + 0.6 * (canvas.y - middle) - (canvas.x - x).abs()
+        roofs.append(torch.where(there, torch.minimum(slanted, roof / 2 - (canvas.y - middle).abs()), ABSENT))
+    canvas.paint(_union(walls), torch.tensor(91.0), WALL)
+    canvas.paint(_union(doors), torch.tensor(40.0), WOOD)
+    for k, (inside, ab) in enumerate(zip(roofs, roof_ab.unbind(1), strict=True)):
+        tiles = canvas.wave(canvas.y * 12 + dice(0, 1), 12)
+        L = dice(48, 60) + 2 * tiles
+        canvas.paint_ab(inside, L, (AB_SCALE * ab).T[:, :, None, None], ROOF_CODE + k)
+
+
+def _paint_balloons(canvas: _Canvas, dice: _Dice, floor: Tensor, balloon_ab: Tensor) -> None:
+    """One to three, side by side in slots, above `floor`, so that no balloon touches another one or a roof."""
+    number = dice(1, MAX_BALLOONS + 1).floor()
+    baskets = []
+    for k, ab in enumerate(balloon_ab.unbind(1)):
+        radius = dice(0.11, (0.46 / number).clamp(max=0.21)).minimum(floor / 2.9)
+        x = (k + 0.5) / number + dice(-1, 1) * (0.48 / number - radius)
+        y = dice(radius + 0.02, (floor - 1.8 * radius))
+        dx, dy = (canvas.x - x) / radius, (canvas.y - y) / radius
+        stretched = torch.where(dy > 0, dy / 1.35, dy)
+        inside = radius * (1 - (dx.square() + stretched.square()).sqrt_())
+        half_width = (1 - stretched.square()).clamp(min=0.05).sqrt_()
+        stripes = canvas.wave(dice(0.8, 1.6) * dx / half_width + dice(0, 1), 4)
+        L = (dice(64, 71) + 3 * stripes - 2 * (dx + dy)).clamp(*BALLOON_L)
+        there = k < number
+        canvas.paint_ab(torch.where(there, inside, ABSENT), L, (AB_SCALE * ab).T[:, :, None, None], BALLOON_CODE + k)
+        basket = canvas.box(x, y + 1.6 * radius, 0.2 * radius, 0.14 * radius)
+        baskets.append(torch.where(there, basket, ABSENT))
+    canvas.paint(_union(baskets), torch.tensor(40.0), WOOD)

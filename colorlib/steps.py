@@ -1,0 +1,257 @@
+"""One training step: what D minimises, what G minimises, who of them pulls, and the two updates.
+
+G maps lightness L to chroma ab. D scores patches of `cat([L, ab], 1)`, so that it sees what the colours belong to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from colorlib import distributed
+from colorlib.checkpoints import load_weights, pack_optimizer, unpack_optimizer
+from colorlib.color import split_lab, to_float
+from colorlib.devices import autocast, make_rng, pick_precision
+from colorlib.errors import CheckpointError
+from colorlib.losses import clip_weights, gradient_penalty, l1_loss
+from colorlib.recipes import Recipe, build_discriminator, build_generator
+
+Losses = dict[str, Tensor]
+
+
+class DiscriminatorLoss(nn.Module):
+    """The discriminator with its loss around it: real and fake pass in one call, the penalty inside.
+
+    As one module it can be wrapped for several processes: one forward, one backward, gradients averaged once, while
+    the penalty's double backward and the two passes of batch norm happen inside, on the unwrapped discriminator.
+    """
+
+    def __init__(self, discriminator: nn.Module, recipe: Recipe) -> None:
+        super().__init__()
+        self.discriminator, self.recipe = discriminator, recipe
+
+    def forward(
+        self,
+        L: Float[Tensor, "b 1 h w"],
+        real_ab: Float[Tensor, "b 2 h w"],
+        fake_ab: Float[Tensor, "b 2 h w"],
+        rng: torch.Generator | None = None,
+    ) -> Losses:
+        """Named losses, unweighted, and what tells how the game stands; `fake_ab` must carry no gradient to G."""
+        loss = self.recipe.loss
+        assert loss is not None, "a recipe without an adversarial loss has no discriminator"
+        real, fake = self.score(L, real_ab), self.score(L, fake_ab)
+        losses = {"d_loss": loss.d(real, fake)}
+        if self.recipe.lambda_gp:
+            losses["penalty"] = gradient_penalty(self._critic, L, real_ab, fake_ab, rng=rng)
+        with torch.no_grad():
+            losses["d_real_accuracy"] = (real > 0).float().mean()
+            losses["d_fake_accuracy"] = (fake < 0).float().mean()
+            losses["wasserstein"] = real.float().mean() - fake.float().mean()
+        return losses
+
+    def score(self, L: Tensor, ab: Tensor) -> Tensor:
+        """Logits `(B, 1, h, w)` of colours on their lightness."""
+        return self._critic(torch.cat([L, ab], 1))
+
+    def _critic(self, lab: Tensor) -> Tensor:
+        return self.discriminator(lab if self.recipe.conditional else lab[:, 1:])
+
+    def total(self, losses: Losses) -> Tensor:
+        """What D minimises."""
+        total = self.recipe.d_loss_weight * losses["d_loss"]
+        return total + self.recipe.lambda_gp * losses["penalty"] if "penalty" in losses else total
+
+
+def generator_losses(
+    L: Float[Tensor, "b 1 h w"],
+    real_ab: Float[Tensor, "b 2 h w"],
+    fake_ab: Float[Tensor, "b 2 h w"],
+    d_loss: DiscriminatorLoss | None,
+) -> Losses:
+    """Named losses of G, unweighted: `l1`, and `g_adversarial` where there is a discriminator to fool."""
+    losses = {"l1": l1_loss(fake_ab, real_ab)}
+    if d_loss is not None:
+        loss = d_loss.recipe.loss
+        assert loss is not None, "a recipe without an adversarial loss has no discriminator"
+        losses["g_adversarial"] = loss.g(d_loss.score(L, fake_ab))
+    return losses
+
+
+def generator_total(losses: Losses, recipe: Recipe) -> Tensor:
+    """What G minimises: Isola et al. 2017, equation 4."""
+    total = recipe.lambda_l1 * losses["l1"]
+    return total + losses["g_adversarial"] if "g_adversarial" in losses else total
+
+
+def adversarial_share(losses: Losses, recipe: Recipe, fake_ab: Tensor) -> Tensor:
+    """Norm of the adversarial term's gradient on ab over that of the weighted L1 term: who pulls at the colours.
+
+    Near 0 the adversary is decoration and the run is an L1 regression under another name. NaN without an L1 term.
+    """
+    (adversarial,) = torch.autograd.grad(losses["g_adversarial"], fake_ab, retain_graph=True)
+    (pixelwise,) = torch.autograd.grad(recipe.lambda_l1 * losses["l1"], fake_ab, retain_graph=True)
+    return torch.where(pixelwise.norm() > 0, adversarial.norm() / pixelwise.norm(), torch.nan)
+
+
+def clipped_share(module: nn.Module, bound: float) -> Tensor:
+    """Share of a critic's weights that sit at the clipping bound: near 1, the critic is as simple as can be."""
+    weights = torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
+    return (weights.abs() >= bound).float().mean()
+
+
+def gradient_norm(module: nn.Module) -> Tensor:
+    """Euclidean norm of all gradients of a module."""
+    return torch.stack([p.grad.norm() for p in module.parameters() if p.grad is not None]).norm()
+
+
+class Networks:
+    """Both networks with their optimizers, and one step of training: D first, then G on the same fake.
+
+    Args:
+        recipe: every hyperparameter; the precision `auto` is resolved for `device`.
+        seed: decides the first weights and the penalty's interpolations.
+    """
+
+    def __init__(self, recipe: Recipe, seed: int, device: torch.device) -> None:
+        self.recipe, self.seed, self.device = recipe, seed, device
+        self.precision = pick_precision(recipe.precision, device)
+        self.generator = self._place(build_generator(recipe, make_rng(seed, "generator")))
+        self._g = distributed.parallel(self.generator)
+        self._optimizers = {"optimizer_g": self._make_optimizer(self.generator, recipe.lr_g)}
+        self.d_loss: DiscriminatorLoss | None = None
+        discriminator = build_discriminator(recipe, make_rng(seed, "discriminator"))
+        if discriminator is not None:
+            self.d_loss = DiscriminatorLoss(self._place(discriminator), recipe)
+            self._d = distributed.parallel(self.d_loss)
+            self._optimizers["optimizer_d"] = self._make_optimizer(discriminator, recipe.lr_d)
+        self._scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
+        self.average: AveragedModel | None = None
+        if recipe.ema_decay:
+            decay = get_ema_multi_avg_fn(recipe.ema_decay)
+            self.average = AveragedModel(self.generator, multi_avg_fn=decay, use_buffers=True)
+
+    def _place(self, module: nn.Module) -> nn.Module:
+        return module.to(self.device, memory_format=torch.channels_last)
+
+    def _make_optimizer(self, module: nn.Module, lr: float) -> torch.optim.Optimizer:
+        if self.recipe.optimizer == "rmsprop":
+            return torch.optim.RMSprop(module.parameters(), lr=lr)
+        return torch.optim.Adam(module.parameters(), lr=lr, betas=self.recipe.betas, fused=True)
+
+    @property
+    def averaged_generator(self) -> nn.Module:
+        """The generator to use: the running average of its weights if the recipe keeps one, else the generator."""
+        return self.generator if self.average is None else self.average.module
+
+    # --- one step --------------------------------------------------------------------------------------------
+
+    def train_step(self, batches: Sequence[Tensor], step: int, *, diagnose: bool = False) -> Losses:
+        """One update of D for each uint8 batch, then one of G; G's fake of the last batch serves both.
+
+        Before `recipe.pretrain_steps` G trains alone. `diagnose` adds the measures that cost extra work.
+        """
+        self.generator.train()
+        adversarial = self.d_loss is not None and step >= self.recipe.pretrain_steps
+        values: Losses = {}
+        for i, images in enumerate(batches):
+            last = i == len(batches) - 1
+            L, real_ab = split_lab(to_float(images.to(self.device, non_blocking=True)))
+            with autocast(self.device, self.precision), torch.set_grad_enabled(last):
+                fake_ab = self._g(L).float()
+            if adversarial:
+                rng = self._penalty_rng(len(images), step, i)
+                values = self.update_discriminator(L, real_ab, fake_ab.detach(), rng, diagnose=diagnose)
+        return values | self.update_generator(L, real_ab, fake_ab, adversarial=adversarial, diagnose=diagnose)
+
+    def update_discriminator(
+        self, L: Tensor, real_ab: Tensor, fake_ab: Tensor, rng: torch.Generator, *, diagnose: bool = False
+    ) -> Losses:
+        """Equation 1 of Isola et al. 2017, D's side: tell true colours from G's. `fake_ab` is detached."""
+        assert self.d_loss is not None, "this recipe has no discriminator"
+        optimizer = self._optimizers["optimizer_d"]
+        optimizer.zero_grad()
+        with autocast(self.device, self.precision):
+            losses = self._d(L, real_ab, fake_ab, rng)
+        self._scaler.scale(self.d_loss.total(losses)).backward()
+        self._scaler.unscale_(optimizer)
+        if diagnose:
+            losses["grad_norm_d"] = gradient_norm(self.d_loss)
+        self._scaler.step(optimizer)
+        if self.recipe.clip is not None:
+            clip_weights(self.d_loss, self.recipe.clip)
+            losses["clipped_share"] = clipped_share(self.d_loss, self.recipe.clip)
+        return {name: value.detach() for name, value in losses.items()}
+
+    def update_generator(
+        self, L: Tensor, real_ab: Tensor, fake_ab: Tensor, *, adversarial: bool, diagnose: bool = False
+    ) -> Losses:
+        """Equation 4 of Isola et al. 2017, G's side: fool D, and stay near the truth. `fake_ab` carries G's graph."""
+        optimizer = self._optimizers["optimizer_g"]
+        optimizer.zero_grad()
+        d_loss = self.d_loss if adversarial else None
+        if d_loss is not None:
+            d_loss.requires_grad_(False)  # D only passes the gradient on: its own would be computed for nothing
+        with autocast(self.device, self.precision):
+            losses = generator_losses(L, real_ab, fake_ab, d_loss)
+        total = generator_total(losses, self.recipe)
+        if d_loss is not None and diagnose:
+            losses["adversarial_share"] = adversarial_share(losses, self.recipe, fake_ab)
+        self._scaler.scale(total).backward()
+        self._scaler.unscale_(optimizer)
+        if diagnose:
+            losses["grad_norm_g"] = gradient_norm(self.generator)
+        self._scaler.step(optimizer)
+        self._scaler.update()
+        if d_loss is not None:
+            d_loss.requires_grad_(True)
+        if self.average is not None:
+            self.average.update_parameters(self.generator)
+        return {name: value.detach() for name, value in {**losses, "g_loss": total}.items()}
+
+    def _penalty_rng(self, batch: int, step: int, i: int) -> torch.Generator:
+        """Each process draws the interpolation weights that one process would give to its share of the batch."""
+        rng = make_rng(self.seed, "penalty", step, i)
+        torch.rand(distributed.rank() * batch, generator=rng)
+        return rng
+
+    def columns(self) -> list[str]:
+        """The names of everything a step may measure, in a fixed order."""
+        if self.d_loss is None:
+            return ["l1", "g_loss", "grad_norm_g"]
+        columns = ["l1", "g_loss", "g_adversarial", "d_loss", "d_real_accuracy", "d_fake_accuracy", "wasserstein"]
+        columns += ["penalty"] * bool(self.recipe.lambda_gp) + ["clipped_share"] * (self.recipe.clip is not None)
+        return [*columns, "adversarial_share", "grad_norm_d", "grad_norm_g"]
+
+    # --- to and from a checkpoint ----------------------------------------------------------------------------
+
+    def _modules(self) -> dict[str, nn.Module]:
+        discriminator = None if self.d_loss is None else self.d_loss.discriminator
+        modules = {"generator": self.generator, "discriminator": discriminator, "average": self.average}
+        return {name: module for name, module in modules.items() if module is not None}
+
+    def pack(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+        """All tensors that the next step depends on, a dict a group, and the numbers beside them."""
+        groups = {name: dict(module.state_dict()) for name, module in self._modules().items()}
+        groups |= {name: pack_optimizer(optimizer) for name, optimizer in self._optimizers.items()}
+        return groups, {"scaler": self._scaler.state_dict()}
+
+    def unpack(self, groups: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
+        """Restore what `pack` packed. Raises CheckpointError if it is of other networks."""
+        modules = self._modules()
+        expected = modules.keys() | self._optimizers.keys()
+        if groups.keys() != expected:
+            raise CheckpointError(
+                f"expected a checkpoint of {', '.join(sorted(expected))}, got {', '.join(sorted(groups))}"
+            )
+        for name, module in modules.items():
+            load_weights(module, groups[name], f"the checkpoint's {name}")
+        for name, optimizer in self._optimizers.items():
+            unpack_optimizer(optimizer, groups[name])
+        if self._scaler.is_enabled() and state.get("scaler"):
+            self._scaler.load_state_dict(state["scaler"])

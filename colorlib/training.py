@@ -1,0 +1,348 @@
+"""The training loop: records that can stop it anywhere, checkpoints that bring it back. The step is in `steps`.
+
+Every step's randomness (batch, crops, dropout, penalty) is a function of the seed and the step alone. So a resumed
+run needs no random state from its checkpoint, and repeats bit for bit on one CPU what the lost process had done.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from colorlib import checkpoints, distributed
+from colorlib.color import join_lab, split_lab, to_float, to_uint8
+from colorlib.datasets import Batches, Source, open_source
+from colorlib.devices import derive_seed, pick_device
+from colorlib.errors import CheckpointError, RunError
+from colorlib.evaluation import quick_scores
+from colorlib.history import TIMING_COLUMNS, History, Record
+from colorlib.recipes import Recipe
+from colorlib.steps import Networks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FLUSH_EVERY = 10  # steps between two looks at the losses; the measures that cost a backward pass come as often
+SAVE_SECONDS = 300.0
+VALIDATIONS = 20  # in a run; one in a hundred steps where the run is counted in minutes
+# The paper trains on 256 px crops of images resized to 286 px.
+CROP_MARGIN = 286 / 256
+
+
+class Trainer:
+    """Train a recipe on a source, step by step.
+
+    `for record in trainer.run(steps=500): ...` trains as far as it is read: a notebook, a slider panel and the command
+    line share this loop, and each can stop at any record.
+
+    Args:
+        recipe: every hyperparameter.
+        source: the training images (`open_source`).
+        validation: images for the `val_*` columns and the pictures in RUN/samples; None for none.
+        out: the run's folder, made when training starts; None keeps everything in memory.
+        save_every: steps between checkpoints; None: every five minutes.
+        validate_every: steps between validations; None: twenty times in the run.
+        overwrite: replace the run that `out` may hold.
+
+    Raises:
+        ValueError: the recipe cannot work with this source or device.
+        RunError: `out` already holds a run.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        source: Source,
+        *,
+        validation: Source | None = None,
+        out: str | Path | None = None,
+        seed: int = 0,
+        device: str | torch.device = "auto",
+        save_every: int | None = None,
+        validate_every: int | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self.recipe, self.source, self.validation, self.seed = recipe, source, validation, seed
+        self.out = None if out is None else Path(out)
+        if self.out and checkpoints.is_run(self.out) and not overwrite:
+            raise RunError(f"{self.out} already holds a run; resume it, choose another folder, or overwrite it")
+        self.device = distributed.join(pick_device(device))
+        self.networks = Networks(recipe, seed, self.device)
+        self.batches = self._make_batches()
+        self.step, self.seconds, self.save_every = 0, 0.0, save_every
+        self.validate_every = validate_every or max(1, (self.target_steps or 100 * VALIDATIONS) // VALIDATIONS)
+        validated = ["val_ab_mae", "val_psnr", "val_chroma_ratio", "val_grey_psnr"] * (validation is not None)
+        columns = ["step", "epoch", *self.networks.columns(), *validated, *TIMING_COLUMNS]
+        path = None if self.out is None else self.out / "history.csv"
+        self._history = History(columns, self._rounds(recipe.pretrain_steps) * recipe.batch_size, path)
+        self._folder_ready = False
+        self._last_save = time.monotonic()
+
+    def _make_batches(self) -> Batches:
+        world, size = distributed.world_size(), self.recipe.batch_size
+        if size % world:
+            raise ValueError(f"expected a batch size that {world} processes can share, got {size}")
+        return Batches(
+            self.source, size, size=self.recipe.size, seed=self.seed, rank=distributed.rank(), world_size=world
+        )
+
+    @property
+    def generator(self) -> nn.Module:
+        """The generator in training."""
+        return self.networks.generator
+
+    @property
+    def averaged_generator(self) -> nn.Module:
+        """The generator to use: the running average of its weights if the recipe keeps one, else the generator."""
+        return self.networks.averaged_generator
+
+    @property
+    def discriminator(self) -> nn.Module | None:
+        """The discriminator in training, None if the recipe has none."""
+        return None if self.networks.d_loss is None else self.networks.d_loss.discriminator
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """A row a step, a column a measure; NaN where a measure was not taken at that step."""
+        self._history.flush(self.device)
+        return self._history.frame()
+
+    # --- how far ---------------------------------------------------------------------------------------------
+
+    @property
+    def target_steps(self) -> int | None:
+        """The step at which the recipe's target is reached; None if it is counted in minutes."""
+        recipe = self.recipe
+        if recipe.epochs is None:
+            return recipe.steps
+        batches = recipe.epochs * self.batches.steps_per_epoch
+        first = min(batches, recipe.pretrain_steps)
+        return first + math.ceil((batches - first) / self._rounds(recipe.pretrain_steps))
+
+    def _rounds(self, step: int) -> int:
+        """Updates of D, and batches, that a step takes."""
+        return self.recipe.n_critic if self.networks.d_loss and step >= self.recipe.pretrain_steps else 1
+
+    def _batches_before(self, step: int) -> int:
+        """How many batches the steps before `step` have taken."""
+        first = min(step, self.recipe.pretrain_steps)
+        return first + (step - first) * self._rounds(self.recipe.pretrain_steps)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the recipe's stopping target is reached."""
+        if self.target_steps is not None:
+            return self.step >= self.target_steps
+        assert self.recipe.minutes is not None, "a recipe has a stopping target"
+        return self.seconds >= 60 * self.recipe.minutes
+
+    # --- the loop --------------------------------------------------------------------------------------------
+
+    def run(self, steps: int | None = None) -> Iterator[Record]:
+        """Train to the recipe's target, or for `steps` more steps, and yield a record a step. Saves at the end.
+
+        Raises TrainingDiverged when a loss is NaN or infinite; RunError when saving fails or memory runs out.
+        """
+        if steps is not None and steps < 0:
+            raise ValueError(f"expected a number of steps of at least 0, got {steps}")
+        self._prepare_folder()
+        last = None if steps is None else self.step + steps
+        loader = self.batches.prefetch(self._batches_before(self.step))
+        try:
+            while not self._reached(last):
+                yield self._timed_step(loader)
+        finally:
+            loader.close()
+        self._history.flush(self.device)
+        if self.out:
+            self.save()
+
+    def _reached(self, last: int | None) -> bool:
+        if last is not None:
+            return self.step >= last
+        if self.recipe.minutes is None or distributed.world_size() == 1:
+            return self.finished
+        return self.step % FLUSH_EVERY == 0 and distributed.agree(self.finished, self.device)
+
+    def _timed_step(self, loader: Iterator[tuple[int, Tensor]]) -> Record:
+        started, before = time.monotonic(), self.seconds
+        batches = [next(loader)[1] for _ in range(self._rounds(self.step))]
+        values: dict[str, Tensor | float] = {**self._seeded_step(batches)}
+        self.step += 1
+        if self.validation is not None and self._validation_due():
+            values |= self._validate()
+        epoch = self._batches_before(self.step) / self.batches.steps_per_epoch
+        self.seconds = before + time.monotonic() - started
+        record = Record(self.step, {"epoch": epoch, **values, "seconds": self.seconds})
+        self._history.append(record)
+        if self.step % FLUSH_EVERY == 0:
+            self._history.flush(self.device)
+        if self.out and self._save_due():
+            self.save()
+        self.seconds = before + time.monotonic() - started
+        return record
+
+    def _seeded_step(self, batches: list[Tensor]) -> dict[str, Tensor]:
+        """A step whose dropout depends on seed, step and process alone; the caller's random state is left as it was."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        diagnose = (self.step + 1) % FLUSH_EVERY == 0
+        try:
+            with torch.random.fork_rng(devices):
+                torch.manual_seed(derive_seed(self.seed, "dropout", self.step, distributed.rank()))
+                return self.networks.train_step(batches, self.step, diagnose=diagnose)
+        except torch.OutOfMemoryError as error:
+            batch, size = self.recipe.batch_size, self.recipe.size
+            hint = f"try a batch of {batch // 2}" if batch > 1 else "try a smaller size or width"
+            raise RunError(f"out of memory on {self.device} with batches of {batch} at {size} px; {hint}") from error
+
+    # --- validation ------------------------------------------------------------------------------------------
+
+    def _validation_due(self) -> bool:
+        return distributed.rank() == 0 and (self.step % self.validate_every == 0 or self.step == self.target_steps)
+
+    def _validate(self) -> dict[str, float]:
+        assert self.validation is not None, "checked by the caller"
+        scores = quick_scores(self.averaged_generator, self.validation, device=self.device)
+        if self.out:
+            self._write_sample(self.out / "samples" / f"{self.step:08d}.png")
+        return {f"val_{name}": value for name, value in scores.items()}
+
+    def _write_sample(self, path: Path) -> None:
+        """A picture of eight validation images in three rows: grey, predicted, true."""
+        from PIL import Image
+
+        assert self.validation is not None, "checked by the caller"
+        true = self.validation.images(range(min(8, len(self.validation)))).to(self.device)
+        L, ab = split_lab(to_float(true))
+        generator = self.averaged_generator.eval()
+        with torch.inference_mode():
+            rows = [to_uint8(join_lab(L, x, gamut="chroma")) for x in (torch.zeros_like(ab), generator(L).float())]
+        picture = torch.cat([torch.cat(list(row), 2) for row in (*rows, true)], 1)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture.permute(1, 2, 0).cpu().numpy()).save(path)
+        except OSError as error:
+            raise RunError(f"cannot write {path}: {error.strerror or error}; free some space") from error
+
+    # --- the run's folder ------------------------------------------------------------------------------------
+
+    def _prepare_folder(self) -> None:
+        """Make the run's folder before step 0: a run that is killed at once can still be resumed."""
+        if self.out is None or self._folder_ready or distributed.rank():
+            return
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            checkpoints.remove_run(self.out)
+            self._history.write()
+        except OSError as error:
+            raise RunError(f"cannot make the run's folder {self.out}: {error.strerror or error}") from error
+        validation = None if self.validation is None else self.validation.describe()
+        settings = {"seed": self.seed, "save_every": self.save_every, "validate_every": self.validate_every}
+        described = {"train": self.source.describe(), "validation": validation, **settings}
+        checkpoints.write_atomic(self.out / "source.json", json.dumps(described, indent=2).encode())
+        checkpoints.write_atomic(self.out / "recipe.json", self.recipe.to_json().encode())
+        self._folder_ready = True
+
+    def _save_due(self) -> bool:
+        if self.save_every is not None:
+            return self.step % self.save_every == 0
+        due = time.monotonic() - self._last_save > SAVE_SECONDS
+        if distributed.world_size() == 1:
+            return due
+        return self.step % FLUSH_EVERY == 0 and distributed.agree(due, self.device)
+
+    def save(self) -> None:
+        """Write a checkpoint and RUN/generator.safetensors. Raises RunError; what was saved before is then intact."""
+        if self.out is None:
+            raise ValueError("expected a trainer with a folder to save in, got out=None")
+        self._prepare_folder()
+        self._history.flush(self.device)
+        if distributed.rank() == 0:
+            tensors, state = self.networks.pack()
+            checkpoints.save_checkpoint(self.out, self.step, tensors, {"seconds": self.seconds, **state})
+            self._write_generator()
+        distributed.wait()
+        self._last_save = time.monotonic()
+
+    def _write_generator(self) -> None:
+        assert self.out is not None, "checked by the caller"
+        path, extra = self.out / "generator.safetensors", {"step": str(self.step)}
+        checkpoints.save_generator(path, self.averaged_generator, self.recipe, extra=extra)
+
+    @classmethod
+    def resume(
+        cls,
+        out: str | Path,
+        source: Source | None = None,
+        *,
+        validation: Source | None = None,
+        device: str | torch.device = "auto",
+        **target: Any,
+    ) -> Trainer:
+        """A trainer that goes on where a run's latest checkpoint stands, at step 0 if it has none.
+
+        `target` (steps=, epochs= or minutes=) replaces the target that the run was started with. Raises
+        FileNotFoundError if `out` is no run, CheckpointError if it is damaged, RunError if the data are others.
+        """
+        out = Path(out)
+        recipe = checkpoints.read_recipe(out)
+        described = _read_source(out)
+        source = _same_data(out, described["train"], source)
+        if described["validation"] is not None:
+            validation = _same_data(out, described["validation"], validation)
+        settings = {name: described[name] for name in ("seed", "save_every", "validate_every")}
+        if target:
+            recipe = recipe.replace(**target)
+        trainer = cls(recipe, source, validation=validation, out=out, device=device, overwrite=True, **settings)
+        trainer._restore()
+        return trainer
+
+    def _restore(self) -> None:
+        assert self.out is not None, "resume gives a folder"
+        loaded = checkpoints.load_checkpoint(self.out)
+        if loaded is None:
+            return
+        groups, state = loaded
+        try:
+            self.networks.unpack(groups, state)
+        except CheckpointError as error:
+            raise CheckpointError(f"{self.out}: {error}") from error
+        self.step, self.seconds, self._folder_ready = state["step"], float(state.get("seconds", 0)), True
+        self._history.read(self.step)
+        if distributed.rank() == 0:
+            checkpoints.write_atomic(self.out / "recipe.json", self.recipe.to_json().encode())
+            self._history.write()
+            self._write_generator()
+
+
+def _read_source(out: Path) -> dict[str, Any]:
+    path = out / "source.json"
+    try:
+        described = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from error
+    missing = {"train", "validation", "seed", "save_every", "validate_every"} - set(described)
+    if missing:
+        raise CheckpointError(f"expected {path} to name {', '.join(sorted(missing))}")
+    return described
+
+
+def _same_data(out: Path, described: dict[str, Any], source: Source | None) -> Source:
+    """The source that a run was trained on, opened again if none is given. Raises RunError for another one."""
+    if source is None:
+        source = open_source(described["spec"], described["size"], described["split"])
+    now = source.describe()
+    if now["fingerprint"] != described["fingerprint"]:
+        before = f"{described['spec']} {described['split']} ({described['n']} images at {described['size']} px)"
+        got = f"{now['spec']} {now['split']} ({now['n']} images at {now['size']} px)"
+        raise RunError(
+            f"{out} was trained on {before}, got {got}, which differs; resume with the same data, or start a new run"
+        )
+    return source
