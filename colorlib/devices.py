@@ -36,7 +36,7 @@ def pick_device(spec: str | torch.device = "auto") -> torch.device:
     return device
 
 
-def pick_precision(spec: Precision, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
+def pick_precision(spec: str, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
     """Resolve `auto`: bf16 where it is native, fp16 on older CUDA cards, fp32 elsewhere.
 
     A T4 (compute capability 7.5) says that it supports bf16 but emulates it, slowly: hence the comparison with 8.
@@ -45,7 +45,7 @@ def pick_precision(spec: Precision, device: torch.device) -> Literal["fp32", "bf
         raise ValueError(f"expected precision auto, fp32, bf16 or fp16, got {spec!r}")
     if spec == "fp16" and device.type != "cuda":
         raise ValueError(f"fp16 training needs a CUDA device, got {device.type}; try bf16 or fp32")
-    if spec != "auto":
+    if spec == "fp32" or spec == "bf16" or spec == "fp16":
         return spec
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp16"

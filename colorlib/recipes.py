@@ -59,6 +59,8 @@ class Recipe:
     """Channels of the generator's first level."""
     dropout: float = 0.5
     """Dropout in the innermost decoder blocks."""
+    g_norm: Literal["batch", "instance", "layer", "none"] = "batch"
+    """Normalisation in the generator."""
     d_width: int = 64
     """Channels of the discriminator's first layer."""
     norm: Literal["batch", "instance", "layer", "spectral", "none"] = "batch"
@@ -214,11 +216,11 @@ def _is_number(value: Any, kind: type) -> bool:
 
 def build_generator(recipe: Recipe, rng: torch.Generator | None = None) -> nn.Module:
     """The generator of a recipe, initialised from `rng`: `(B, 1, H, W)` lightness to `(B, 2, H, W)` chroma."""
-    if recipe.generator == "unet":
-        return UNet(depth=recipe.resolved_depth, width=recipe.width, dropout=recipe.dropout, rng=rng)
-    if recipe.generator == "resunet":
-        return ResUNet(depth=recipe.resolved_depth, width=recipe.width, dropout=recipe.dropout, rng=rng)
-    return BackboneUNet(width=recipe.width, dropout=recipe.dropout, rng=rng)
+    shared = {"width": recipe.width, "dropout": recipe.dropout, "norm": recipe.g_norm, "rng": rng}
+    if recipe.generator == "backbone":
+        return BackboneUNet(**shared)
+    kind = UNet if recipe.generator == "unet" else ResUNet
+    return kind(depth=recipe.resolved_depth, **shared)
 
 
 def build_discriminator(recipe: Recipe, rng: torch.Generator | None = None) -> nn.Module | None:

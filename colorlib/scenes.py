@@ -39,7 +39,7 @@ MAX_ROOFS = 3
 
 NUMBERS_PER_SCENE = 128
 # Scenes are painted in blocks of about this many pixels, which stay in a processor's cache.
-BLOCK_PIXELS = 2**16
+BLOCK_PIXELS = 2**17
 
 
 @dataclass(frozen=True)
@@ -427,8 +427,8 @@ def _paint_houses(canvas: _Canvas, dice: _Dice, meadow: Tensor, town: Tensor, ro
     walls, doors, roofs = [], [], []
     for k in range(MAX_ROOFS):
         there = town | (lone & (place == k))
-        x, base = (k + 0.5) / MAX_ROOFS + dice(-0.02, 0.02), dice(0.78, 0.86)
-        half, wall, roof = dice(0.09, 0.115), dice(0.13, 0.17), dice(0.13, 0.16)
+        x, base = (k + 0.5) / MAX_ROOFS + dice(-0.02, 0.02), dice(0.85, 0.92)
+        half, wall, roof = dice(0.1, 0.12), dice(0.13, 0.16), dice(0.18, 0.21)
         middle = base - wall - roof / 2
         walls.append(torch.where(there, canvas.box(x, base - wall / 2, half, wall / 2), ABSENT))
         doors.append(torch.where(there, canvas.box(x, base - 0.04, 0.025 + 0 * x, 0.04 + 0 * x), ABSENT))

@@ -17,7 +17,7 @@ import tempfile
 import uuid
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +27,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from colorlib.datasets.base import digest
+from colorlib.datasets.base import ArraySource, digest
 from colorlib.datasets.pictures import Picture, square
 from colorlib.errors import DataError
+from colorlib.images import one_line
 
 # Part of every key: raise it when the way in which pictures are prepared changes.
 FORMAT = "colorlib-prepared-1"
@@ -42,7 +43,10 @@ CHECKED_CHUNKS = 256
 
 @dataclass(frozen=True)
 class Prepared:
-    """Prepared pictures: `rows[i]` of `array` (rows, 3, side, side) has the name `names[i]` and the content `keys[i]`."""
+    """Prepared pictures: `rows[i]` of `array` (rows, 3, side, side) has the name `names[i]` and the content `keys[i]`.
+
+    `bad` gives the name of each picture that could not be read, and why.
+    """
 
     array: np.ndarray
     rows: np.ndarray
@@ -50,23 +54,34 @@ class Prepared:
     keys: list[str]
     bad: dict[str, str]
 
+    def as_source(self, name: str, split: str, details: dict[str, Any]) -> ArraySource:
+        """The pictures as a source, whose fingerprint is of their names and contents."""
+        fingerprint = digest(sorted(zip(self.names, self.keys, strict=True)))
+        return ArraySource(name, split, self.array, self.rows, fingerprint, details | {"bad": self.bad})
+
 
 def prepare(
-    pictures: Sequence[Picture], side: int, *, label: str, key: str, folder: Path, progress: bool = True
+    pictures: Callable[[], Sequence[Picture]],
+    side: int,
+    *,
+    label: str,
+    key: str,
+    folder: Path,
+    progress: bool = True,
 ) -> Prepared:
-    """The squares of `pictures` from the cache in `folder`, after making them where they are not there.
+    """The squares of `pictures()` from the cache in `folder`, after making them where they are not there.
 
     `key` hashes what the pictures come from, `label` names the set in the cache and in messages. Bad pictures are left
-    out, with one warning that names them. Raises DataError where more than a tenth is bad, none is good, or the cache
-    and the temporary folder are both full.
+    out, with one warning that names them. Raises DataError where more than a tenth is bad, or where the cache and the
+    temporary folder are both full.
     """
-    key = digest([FORMAT, key, side, len(pictures)])
+    key = digest([FORMAT, key, side])
     place = folder / _as_file_name(label)
     prepared = _open(place / f"{side}-{key}", side)
     if prepared is None:
-        prepared = _build_somewhere(pictures, side, label, key, place, progress)
+        prepared = _build_somewhere(pictures(), side, label, key, place, progress)
     if prepared.bad:
-        warnings.warn(bad_summary(label, prepared.bad, len(pictures)), stacklevel=3)
+        warnings.warn(bad_summary(label, prepared.bad, len(prepared.array)), stacklevel=4)
     return prepared
 
 
@@ -203,7 +218,7 @@ def _decode(picture: Picture, side: int) -> tuple[np.ndarray | None, str]:
     except Image.UnidentifiedImageError:
         return None, "not an image"
     except Exception as error:  # a damaged file makes Pillow's decoders raise almost anything
-        return None, str(error).strip().split("\n")[0] or type(error).__name__
+        return None, one_line(error).removeprefix("cannot read the image: ")
 
 
 def _stop_if_too_bad(label: str, bad: dict[str, str], total: int) -> None:

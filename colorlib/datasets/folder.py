@@ -18,11 +18,10 @@ from colorlib.datasets.base import SPLITS, ArraySource, digest
 from colorlib.datasets.cache import cache_folder, prepare
 from colorlib.datasets.pictures import content_hash, picture_file
 from colorlib.errors import DataError
+from colorlib.images import UNREADABLE_FORMATS
 
 # Of the pictures that no folder assigns to a split: 80 % train, 10 % val, 10 % test.
 CUTS = (0.8, 0.9)
-# Pillow registers these, but reads them only through other programs, or not at all.
-NOT_PICTURES = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 
 
 @dataclass(frozen=True)
@@ -48,33 +47,30 @@ def open_folder(
     if not root.is_dir():
         raise FileNotFoundError(f"expected a folder with photographs, got {root}, which is no folder; check the path")
     folder = cache_folder(cache, root)
-    label = f"folder:{root}"
     entries = _entries_of(split, root, folder, progress)
     if not entries:
         raise DataError(f"no pictures for {split} in {root}; looked for {', '.join(_common_suffixes())} in all subfolders")
     prepared = prepare(
-        [picture_file(root / entry.path, entry.path) for entry in entries],
+        lambda: [picture_file(root / entry.path, entry.path) for entry in entries],
         side,
         label=f"folder:{root.resolve()} {split}",
-        key=digest(entries),
+        key=digest([root.resolve(), *entries]),
         folder=folder,
         progress=progress,
     )
-    fingerprint = digest(sorted(zip(prepared.names, prepared.keys, strict=True)))
-    return ArraySource(
-        label, split, prepared.array, prepared.rows, fingerprint, {"path": str(root), "bad": len(prepared.bad)}
-    )
+    return prepared.as_source(f"folder:{root}", split, {"path": str(root.resolve())})
 
 
 def scan(root: Path) -> list[Entry]:
-    """All files below `root` that carry the suffix of a picture, sorted; links are followed, each folder once."""
+    """All files below `root` that carry the suffix of a picture, sorted by path."""
     suffixes = picture_suffixes()
-    found = []
-    for folder, names in _walk(root):
-        for name in names:
-            if os.path.splitext(name)[1].lower() in suffixes and not name.startswith("."):
-                found.append(_entry(root, folder / name))
-    return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.path)
+    return [entry for entry in list_files(root) if os.path.splitext(entry.path)[1].lower() in suffixes]
+
+
+def list_files(root: Path) -> list[Entry]:
+    """All files below `root` but hidden ones, sorted by path; links are followed, each folder once."""
+    entries = [_entry(root, folder / name) for folder, names in _walk(root) for name in names if name[0] != "."]
+    return sorted((entry for entry in entries if entry is not None), key=lambda entry: entry.path)
 
 
 def picture_suffixes() -> set[str]:
@@ -82,7 +78,7 @@ def picture_suffixes() -> set[str]:
     return {
         suffix
         for suffix, format in Image.registered_extensions().items()
-        if format in Image.OPEN and format not in NOT_PICTURES
+        if format in Image.OPEN and format not in UNREADABLE_FORMATS
     }
 
 
@@ -131,7 +127,7 @@ def _content_hashes(root: Path, entries: list[Entry], folder: Path, progress: bo
     stamps = [f"{entry.path}|{entry.size}|{entry.changed}" for entry in entries]
     quiet = {} if progress else {"disable": True}
     new = [(stamp, entry) for stamp, entry in zip(stamps, entries, strict=True) if stamp not in known]
-    for stamp, entry in tqdm(new, desc=f"reading {root}", unit="file", **quiet):
+    for stamp, entry in tqdm(new, desc=f"reading {root}", unit="file", **quiet) if new else ():
         known[stamp] = _hash_file(root / entry.path)
     if new:
         _write_json(memory, {stamp: known[stamp] for stamp in stamps})

@@ -1,0 +1,173 @@
+"""Files of a run: whole or not there, readable or refused with a reason."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from colorlib import checkpoints
+from colorlib.errors import CheckpointError, RunError
+from colorlib.recipes import Recipe, build_generator
+
+TENSORS = {"generator": {"w": torch.arange(6.0).view(2, 3)}, "optimizer_g": {"0.step": torch.tensor(3.0)}}
+
+
+@pytest.fixture
+def generator(recipe: Recipe, rng: torch.Generator) -> torch.nn.Module:
+    return build_generator(recipe, rng).eval()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(None, 0.0), (torch.float16, 2e-3)])
+def test_generator_round_trip(tmp_path: Path, recipe: Recipe, generator, dtype, tolerance: float) -> None:
+    path = tmp_path / "g.safetensors"
+    checkpoints.save_generator(path, generator, recipe, dtype=dtype, extra={"step": "7"})
+    loaded, loaded_recipe, metadata = checkpoints.load_generator(path)
+    L = torch.linspace(-1, 1, 256).view(1, 1, 16, 16)
+    assert loaded_recipe == recipe and metadata["step"] == "7" and not loaded.training
+    assert all(p.dtype == torch.float32 for p in loaded.parameters())
+    torch.testing.assert_close(loaded(L), generator(L), atol=tolerance, rtol=0)
+
+
+def test_half_precision_halves_the_file(tmp_path: Path, recipe: Recipe, generator) -> None:
+    checkpoints.save_generator(tmp_path / "full", generator, recipe)
+    checkpoints.save_generator(tmp_path / "half", generator, recipe, dtype=torch.float16)
+    tensors = sum(t.numel() * t.element_size() for t in generator.state_dict().values() if t.is_floating_point())
+    assert (tmp_path / "full").stat().st_size - (tmp_path / "half").stat().st_size == pytest.approx(tensors / 2, rel=0.01)
+
+
+def test_weights_that_cannot_be_loaded(tmp_path: Path, recipe: Recipe, generator) -> None:
+    path = tmp_path / "g.safetensors"
+    with pytest.raises(FileNotFoundError, match=r"g\.safetensors"):
+        checkpoints.load_generator(path)
+    path.write_bytes(b"not a safetensors file")
+    with pytest.raises(CheckpointError, match="expected a safetensors file"):
+        checkpoints.load_generator(path)
+    save_file({"w": torch.zeros(1)}, path)
+    with pytest.raises(CheckpointError, match="does not say its recipe"):
+        checkpoints.load_generator(path)
+    checkpoints.save_generator(path, generator, recipe.replace(width=8))
+    with pytest.raises(CheckpointError, match=r"another architecture.*expected .*got"):
+        checkpoints.load_generator(path)
+    checkpoints.save_generator(path, generator, recipe)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError):
+        checkpoints.load_generator(path)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("kind", ["adam", "rmsprop"])
+def test_an_optimizer_goes_on_as_if_it_had_not_been_packed(kind: str, layout: torch.memory_format) -> None:
+    """Fused Adam walks parameter and average in storage order: a wrong layout would mix up their entries."""
+
+    def make() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+        torch.manual_seed(0)
+        layer = torch.nn.Conv2d(3, 5, 3).to(memory_format=layout)
+        if kind == "adam":
+            return layer, torch.optim.Adam(layer.parameters(), lr=0.1, fused=True)
+        return layer, torch.optim.RMSprop(layer.parameters(), lr=0.1)
+
+    def step(layer: torch.nn.Module, optimizer: torch.optim.Optimizer, seed: int) -> None:
+        optimizer.zero_grad()
+        layer(torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(seed))).square().sum().backward()
+        optimizer.step()
+
+    layer, optimizer = make()
+    step(layer, optimizer, 1)
+    step(layer, optimizer, 2)
+    other, resumed = make()
+    packed = {name: tensor.clone().contiguous() for name, tensor in checkpoints.pack_optimizer(optimizer).items()}
+    other.load_state_dict(layer.state_dict())
+    checkpoints.unpack_optimizer(resumed, packed)
+    step(layer, optimizer, 3)
+    step(other, resumed, 3)
+    assert all(torch.equal(a, b) for a, b in zip(layer.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("key", "shape"), [("9.exp_avg", (1,)), ("0.exp_avg", (7, 7)), ("x.exp_avg", (1,))])
+def test_an_optimizer_of_other_networks_is_refused(key: str, shape: tuple[int, ...]) -> None:
+    optimizer = torch.optim.Adam(torch.nn.Linear(2, 2).parameters())
+    with pytest.raises(CheckpointError, match="does not fit"):
+        checkpoints.unpack_optimizer(optimizer, {key: torch.zeros(shape)})
+
+
+def test_checkpoint_round_trip_and_the_last_two_are_kept(tmp_path: Path) -> None:
+    assert checkpoints.load_checkpoint(tmp_path) is None
+    for step in (5, 10, 15):
+        checkpoints.save_checkpoint(tmp_path, step, TENSORS, {"seconds": step / 2})
+    loaded = checkpoints.load_checkpoint(tmp_path)
+    assert loaded is not None and loaded[1] == {"step": 15, "seconds": 7.5}
+    assert torch.equal(loaded[0]["generator"]["w"], TENSORS["generator"]["w"])
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["00000010", "00000015"]
+
+
+def test_saving_a_step_again_replaces_it_and_newer_ones_lose_their_name(tmp_path: Path) -> None:
+    for step in (5, 10, 5):
+        checkpoints.save_checkpoint(tmp_path, step, TENSORS, {})
+    loaded = checkpoints.load_checkpoint(tmp_path)
+    assert loaded is not None and loaded[1]["step"] == 5
+
+
+@pytest.mark.parametrize("call", ["fsync", "rename", "replace"])
+@pytest.mark.parametrize("nth", range(4))
+def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path: Path, monkeypatch, call: str, nth: int) -> None:
+    checkpoints.save_checkpoint(tmp_path, 5, TENSORS, {})
+    real, calls = getattr(os, call), []
+
+    def full(*args, **kwargs):
+        calls.append(args)
+        if len(calls) > nth:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full)
+        failed = False
+        try:
+            checkpoints.save_checkpoint(tmp_path, 10, TENSORS, {})
+        except RunError as error:
+            failed = True
+            assert "No space left on device" in str(error)
+    loaded = checkpoints.load_checkpoint(tmp_path)
+    assert loaded is not None and loaded[1]["step"] == (5 if failed else 10)
+    assert failed or nth >= 1  # rename and replace are called once each: a later failure never comes
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda run: (run / "latest").write_text("99"), "not there"),
+        (lambda run: (run / "latest").write_text("../x"), "not there"),
+        (lambda run: (run / "checkpoints/00000005/state.json").write_text("{"), "state.json"),
+        (lambda run: (run / "checkpoints/00000005/state.json").write_text("[]"), "name its step"),
+        (lambda run: (run / "checkpoints/00000005/generator.safetensors").write_bytes(b"x" * 9), "cannot read"),
+    ],
+)
+def test_damaged_checkpoints_are_named(tmp_path: Path, damage, message: str) -> None:
+    checkpoints.save_checkpoint(tmp_path, 5, TENSORS, {})
+    damage(tmp_path)
+    with pytest.raises(CheckpointError, match=message):
+        checkpoints.load_checkpoint(tmp_path)
+
+
+def test_removing_a_run_leaves_what_is_not_its_own(tmp_path: Path, recipe: Recipe) -> None:
+    assert not checkpoints.is_run(tmp_path)
+    (tmp_path / "notes.txt").write_text("mine")
+    checkpoints.save_checkpoint(tmp_path, 5, TENSORS, {})
+    (tmp_path / "recipe.json").write_text(recipe.to_json())
+    assert checkpoints.is_run(tmp_path) and checkpoints.read_recipe(tmp_path) == recipe
+    checkpoints.remove_run(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_recipe_that_was_damaged_by_hand(tmp_path: Path, recipe: Recipe) -> None:
+    with pytest.raises(FileNotFoundError, match="expected a run"):
+        checkpoints.read_recipe(tmp_path)
+    values = json.loads(recipe.to_json()) | {"width": -1}
+    (tmp_path / "recipe.json").write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=r"recipe\.json: expected width above 0"):
+        checkpoints.read_recipe(tmp_path)

@@ -1,0 +1,137 @@
+"""Recipes: what is refused, what comes back from JSON, and the presets' numbers from the papers."""
+
+import json
+
+import pytest
+import torch
+
+from colorlib.discriminators import PatchGAN, receptive_field
+from colorlib.generators import BackboneUNet, ResUNet, UNet
+from colorlib.losses import WASSERSTEIN
+from colorlib.recipes import RECIPES, Recipe, build_discriminator, build_generator, find_recipe
+
+
+def test_presets_are_those_of_the_course() -> None:
+    names = ["l1", "pix2pix", "lsgan", "hinge", "wgan", "wgan-gp", "resunet-wgan-gp", "backbone-pix2pix"]
+    assert list(RECIPES) == names
+    assert all(recipe.name == name for name, recipe in RECIPES.items())
+
+
+def test_pix2pix_has_the_papers_numbers() -> None:
+    pix2pix = RECIPES["pix2pix"]
+    assert (pix2pix.lambda_l1, pix2pix.d_loss_weight, pix2pix.batch_size, pix2pix.epochs) == (100, 0.5, 1, 200)
+    assert (pix2pix.lr_g, pix2pix.lr_d, pix2pix.betas, pix2pix.dropout) == (2e-4, 2e-4, (0.5, 0.999), 0.5)
+    assert (pix2pix.resolved_depth, pix2pix.resolved_receptive_field, pix2pix.width) == (8, 70, 64)
+
+
+def test_wasserstein_presets_have_the_papers_numbers() -> None:
+    wgan, gp = RECIPES["wgan"], RECIPES["wgan-gp"]
+    assert (wgan.clip, wgan.n_critic, wgan.optimizer, wgan.lr_g, wgan.lr_d) == (0.01, 5, "rmsprop", 5e-5, 5e-5)
+    assert (gp.lambda_gp, gp.n_critic, gp.optimizer, gp.lr_g, gp.betas) == (10, 5, "adam", 1e-4, (0.0, 0.9))
+    assert gp.clip is None and wgan.lambda_gp == 0 and gp.loss is WASSERSTEIN
+    assert gp.norm not in ("batch", "spectral")  # a penalty on each sample's gradient needs samples kept apart
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_json_round_trip(name: str) -> None:
+    assert Recipe.from_json(RECIPES[name].to_json()) == RECIPES[name]
+
+
+def test_fingerprint_tells_recipes_apart() -> None:
+    prints = {recipe.fingerprint for recipe in RECIPES.values()}
+    assert len(prints) == len(RECIPES)
+    assert RECIPES["l1"].replace(dropout=0.4).fingerprint not in prints
+    assert RECIPES["l1"].replace(dropout=0.5).fingerprint in prints
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"adversarial": "wgan"}, "one of none, vanilla, lsgan, hinge, wasserstein"),
+        ({"lambda_l1": -1.0}, "lambda_l1"),
+        ({"lambda_l1": float("nan")}, "lambda_l1"),
+        ({"n_critic": 0}, "n_critic"),
+        ({"n_critic": 1.5}, "n_critic"),
+        ({"batch_size": True}, "batch_size"),
+        ({"betas": (0.5, 1.0)}, "betas"),
+        ({"betas": (0.5,)}, "betas"),
+        ({"clip": 0.0}, "clip"),
+        ({"dropout": 1.0}, "dropout"),
+        ({"ema_decay": 1.0}, "ema_decay"),
+        ({"depth": 9}, "depth"),
+        ({"receptive_field": 71}, "1, 16, 34, 70, 142, 286"),
+        ({"receptive_field": 70, "size": 32}, "try 16"),
+        ({"adversarial": "none", "lambda_l1": 0.0}, "nothing to learn"),
+        ({"steps": 0}, "steps"),
+        ({"width": "64"}, "width"),
+        ({"lamda_l1": 10}, "no lamda_l1"),
+    ],
+)
+def test_bad_values_are_refused_by_name(change: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RECIPES["pix2pix"].replace(**change)
+
+
+def test_a_new_target_replaces_the_old_one() -> None:
+    recipe = RECIPES["pix2pix"].replace(minutes=2)
+    assert (recipe.steps, recipe.epochs, recipe.minutes) == (None, None, 2)
+    with pytest.raises(ValueError, match="exactly one stopping target"):
+        recipe.replace(steps=3, epochs=3)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda v: v.pop("width"), "no width"),
+        (lambda v: v.update(widht=3), "unknown widht"),
+        (lambda v: v.update(width="wide"), "width"),
+        (lambda v: v.update(betas=[0.5]), "betas"),
+        (lambda v: v.update(generator="gpt"), "unet, resunet, backbone"),
+        (lambda v: v.update(betas=None), "betas"),
+    ],
+)
+def test_a_recipe_edited_by_hand_says_what_is_wrong(edit, message: str) -> None:
+    values = json.loads(RECIPES["l1"].to_json())
+    edit(values)
+    with pytest.raises(ValueError, match=message):
+        Recipe.from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3"])
+def test_text_that_is_no_recipe(text: str) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        Recipe.from_json(text)
+
+
+def test_automatic_depth_and_receptive_field() -> None:
+    recipe = RECIPES["pix2pix"]
+    sizes = [(32, 5, 16), (64, 6, 16), (128, 7, 34), (256, 8, 70), (512, 8, 142), (2, 1, 1)]
+    for size, depth, field in sizes:
+        at_size = recipe.replace(size=size)
+        assert (at_size.resolved_depth, at_size.resolved_receptive_field) == (depth, field)
+    assert recipe.replace(generator="resunet").resolved_depth == 4
+    assert recipe.replace(depth=3, receptive_field=34).resolved_depth == 3
+
+
+def test_the_right_networks_are_built(rng: torch.Generator) -> None:
+    small = RECIPES["pix2pix"].replace(size=32, width=4, d_width=4)
+    kinds = {"unet": UNet, "resunet": ResUNet, "backbone": BackboneUNet}
+    for name, kind in kinds.items():
+        assert isinstance(build_generator(small.replace(generator=name), rng), kind)
+    discriminator = build_discriminator(small.replace(conditional=False), rng)
+    assert isinstance(discriminator, PatchGAN) and receptive_field(discriminator) == 16
+    assert discriminator(torch.zeros(1, 2, 32, 32)).shape[1] == 1
+    assert build_discriminator(small.replace(adversarial="none"), rng) is None
+
+
+def test_same_rng_same_weights() -> None:
+    recipe = RECIPES["pix2pix"].replace(size=16, width=4)
+    first, second, other = (build_generator(recipe, torch.Generator().manual_seed(s)).state_dict() for s in (1, 1, 2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_unknown_recipe_lists_the_right_ones() -> None:
+    assert find_recipe("l1") is RECIPES["l1"]
+    with pytest.raises(ValueError, match="l1, pix2pix, .*wgan-gp"):
+        find_recipe("cyclegan")

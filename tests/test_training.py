@@ -1,0 +1,302 @@
+"""The loop: what a step changes, that runs repeat and resume bit for bit, and what stops them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import multiprocessing
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import make_source
+
+from colorlib import checkpoints
+from colorlib.datasets import open_source
+from colorlib.errors import CheckpointError, RunError, TrainingDiverged
+from colorlib.recipes import RECIPES, Recipe
+from colorlib.training import TIMING_COLUMNS, Trainer
+
+
+def weights(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def assert_equal_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    different = [name for name in a if not torch.equal(a[name], b[name])]
+    assert not different, f"differ: {different[:5]}"
+
+
+def run_to_end(trainer: Trainer, steps: int | None = None) -> Trainer:
+    for _ in trainer.run(steps):
+        pass
+    return trainer
+
+
+VARIANTS = {
+    "pix2pix": {},
+    "l1": {"adversarial": "none"},
+    "ema": {"ema_decay": 0.9, "pretrain_steps": 2},
+    "wgan": {"adversarial": "wasserstein", "clip": 0.01, "n_critic": 3, "optimizer": "rmsprop", "lambda_l1": 1.0},
+    "wgan-gp": {"adversarial": "wasserstein", "lambda_gp": 10.0, "n_critic": 2, "norm": "none", "pretrain_steps": 1},
+    "unconditional": {"conditional": False, "adversarial": "hinge", "norm": "spectral"},
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_interrupted_training_ends_with_the_same_weights_and_history(tmp_path: Path, source, recipe, name: str) -> None:
+    recipe = recipe.replace(**VARIANTS[name])
+    whole = run_to_end(Trainer(recipe, source, validation=source, out=tmp_path / "whole", validate_every=2))
+    run_to_end(Trainer(recipe, source, validation=source, out=tmp_path / "cut", validate_every=2), steps=3)
+    resumed = run_to_end(Trainer.resume(tmp_path / "cut", source, validation=source))
+    assert resumed.step == whole.step == 6
+    assert_equal_weights(weights(whole.networks.generator), weights(resumed.networks.generator))
+    assert_equal_weights(weights(whole.averaged_generator), weights(resumed.averaged_generator))
+    files = [checkpoints.load_checkpoint(tmp_path / folder) for folder in ("whole", "cut")]
+    for group in files[0][0]:
+        assert_equal_weights(files[0][0][group], files[1][0][group])
+    histories = [pd.read_csv(tmp_path / folder / "history.csv") for folder in ("whole", "cut")]
+    pd.testing.assert_frame_equal(*(h.drop(columns=list(TIMING_COLUMNS)) for h in histories))
+
+
+def test_same_seed_same_history_other_seed_another(source, recipe: Recipe) -> None:
+    def history(seed: int) -> pd.DataFrame:
+        return run_to_end(Trainer(recipe, source, seed=seed)).history.drop(columns=list(TIMING_COLUMNS))
+
+    pd.testing.assert_frame_equal(history(1), history(1))
+    assert not history(1)["l1"].equals(history(2)["l1"])
+
+
+def test_the_callers_random_state_is_left_alone(source, recipe: Recipe) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    trainer = Trainer(recipe, source)
+    state = torch.random.get_rng_state()
+    run_to_end(trainer, steps=2)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert expected.shape == (2,)
+
+
+def test_l1_learns(source, recipe: Recipe) -> None:
+    trainer = Trainer(recipe.replace(adversarial="none", steps=150, lr_g=2e-3), source)
+    history = run_to_end(trainer).history
+    assert history["l1"][-10:].mean() < 0.5 * history["l1"][:10].mean()
+
+
+def test_a_run_can_be_left_at_any_record_and_taken_up_again(source, recipe: Recipe) -> None:
+    trainer = Trainer(recipe, source)
+    for record in itertools.islice(trainer.run(), 2):
+        assert math.isfinite(record["l1"])
+    assert trainer.step == 2
+    run_to_end(trainer)
+    assert_equal_weights(weights(trainer.generator), weights(run_to_end(Trainer(recipe, source)).generator))
+
+
+def test_pretraining_leaves_the_discriminator_alone(source, recipe: Recipe) -> None:
+    trainer = Trainer(recipe.replace(pretrain_steps=3), source)
+    before = weights(trainer.discriminator)
+    run_to_end(trainer, steps=3)
+    assert_equal_weights(before, weights(trainer.discriminator))
+    assert trainer.history["d_loss"].isna().all()
+    run_to_end(trainer, steps=1)
+    assert not torch.equal(before["layers.0.weight"] if "layers.0.weight" in before else next(iter(before.values())),
+                           next(iter(weights(trainer.discriminator).values())))
+
+
+def test_targets(source, recipe: Recipe) -> None:
+    assert Trainer(recipe.replace(epochs=3), source).target_steps == 9  # 12 images, batches of 4
+    critics = recipe.replace(epochs=3, n_critic=2, pretrain_steps=1)
+    assert Trainer(critics, source).target_steps == 1 + 4
+    timed = run_to_end(Trainer(recipe.replace(minutes=0.02), source))
+    assert timed.target_steps is None and timed.seconds >= 1.2 and timed.step > 1
+    with pytest.raises(ValueError, match="at least 0"):
+        next(iter(Trainer(recipe, source).run(-1)))
+
+
+def test_what_a_run_leaves_on_disk(tmp_path: Path, source, recipe: Recipe) -> None:
+    out = tmp_path / "run"
+    trainer = Trainer(recipe, source, validation=source, out=out, save_every=2, validate_every=3)
+    assert not out.exists(), "a constructor writes nothing"
+    records = trainer.run()
+    next(records)
+    assert {"recipe.json", "source.json", "history.csv"} <= {path.name for path in out.iterdir()}
+    assert not (out / "latest").exists()
+    for _ in records:
+        pass
+    assert sorted(path.name for path in (out / "checkpoints").iterdir()) == ["00000004", "00000006"]
+    assert (out / "latest").read_text() == "00000006"
+    assert sorted(path.name for path in (out / "samples").iterdir()) == ["00000003.png", "00000006.png"]
+    generator, loaded_recipe, metadata = checkpoints.load_generator(out / "generator.safetensors")
+    assert metadata["step"] == "6" and loaded_recipe == recipe
+    assert_equal_weights(weights(generator), weights(trainer.generator))
+
+
+def test_an_existing_run_is_refused_unless_overwritten(tmp_path: Path, source, recipe: Recipe) -> None:
+    run_to_end(Trainer(recipe, source, out=tmp_path), steps=2)
+    with pytest.raises(RunError, match="already holds a run"):
+        Trainer(recipe, source, out=tmp_path)
+    run_to_end(Trainer(recipe, source, out=tmp_path, overwrite=True), steps=1)
+    assert (tmp_path / "latest").read_text() == "00000001"
+
+
+def test_resume_a_run_without_a_checkpoint_starts_at_zero(tmp_path: Path, source, recipe: Recipe) -> None:
+    next(iter(Trainer(recipe, source, out=tmp_path).run()))
+    trainer = Trainer.resume(tmp_path, source)
+    assert trainer.step == 0
+    assert_equal_weights(weights(run_to_end(trainer).generator), weights(run_to_end(Trainer(recipe, source)).generator))
+
+
+def test_resume_a_finished_run_and_lengthen_it(tmp_path: Path, source, recipe: Recipe) -> None:
+    run_to_end(Trainer(recipe, source, out=tmp_path))
+    trainer = Trainer.resume(tmp_path, source)
+    assert trainer.finished and list(trainer.run()) == []
+    longer = run_to_end(Trainer.resume(tmp_path, source, steps=8))
+    assert longer.step == 8 and checkpoints.read_recipe(tmp_path).steps == 8
+
+
+def test_resume_refuses_other_data_and_other_architectures(tmp_path: Path, source, recipe: Recipe) -> None:
+    run_to_end(Trainer(recipe, source, out=tmp_path), steps=2)
+    with pytest.raises(RunError, match=r"was trained on fake train \(12 images.*got fake train \(9 images"):
+        Trainer.resume(tmp_path, make_source(n=9))
+    (tmp_path / "recipe.json").write_text(recipe.replace(width=8).to_json())
+    with pytest.raises(CheckpointError, match="another architecture"):
+        Trainer.resume(tmp_path, source)
+    (tmp_path / "recipe.json").write_text(recipe.replace(adversarial="none").to_json())
+    with pytest.raises(CheckpointError, match="expected a checkpoint of generator, optimizer_g, got discriminator"):
+        Trainer.resume(tmp_path, source)
+    with pytest.raises(FileNotFoundError, match="expected a run"):
+        Trainer.resume(tmp_path / "nothing", source)
+    (tmp_path / "recipe.json").write_text(recipe.to_json())
+    (tmp_path / "source.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"source\.json to name"):
+        Trainer.resume(tmp_path, source)
+
+
+def test_resume_opens_the_same_data_by_itself(tmp_path: Path, recipe: Recipe) -> None:
+    train, val = (open_source("scenes", 16, split) for split in ("train", "val"))
+    run_to_end(Trainer(recipe, train, validation=val, out=tmp_path), steps=1)
+    assert Trainer.resume(tmp_path).validation.describe() == val.describe()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, source, recipe: Recipe) -> None:
+    trainer = Trainer(recipe.replace(steps=100), source, out=tmp_path, save_every=10)
+    with pytest.raises(TrainingDiverged, match=r"l1 became nan at step 1\d"):
+        for record in trainer.run():
+            if record.step == 12:
+                with torch.no_grad():
+                    next(trainer.generator.parameters()).fill_(math.nan)
+    resumed = Trainer.resume(tmp_path, source)
+    assert resumed.step == 10
+    assert all(torch.isfinite(tensor).all() for tensor in weights(resumed.generator).values())
+
+
+def test_no_memory_names_a_smaller_batch(monkeypatch, source, recipe: Recipe) -> None:
+    trainer = Trainer(recipe, source)
+
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(trainer.networks, "train_step", full)
+    with pytest.raises(RunError, match="batches of 4 at 16 px; try a batch of 2"):
+        run_to_end(trainer)
+
+
+def test_a_full_disk_is_one_line_and_the_old_checkpoint_stays(tmp_path: Path, monkeypatch, source, recipe) -> None:
+    trainer = Trainer(recipe, source, out=tmp_path, save_every=2)
+    records = trainer.run()
+    next(records), next(records)
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.os, "fsync", full)
+        with pytest.raises(RunError, match="No space left on device"):
+            next(records), next(records)
+    assert Trainer.resume(tmp_path, source).step == 2
+
+
+def test_saving_needs_a_folder(source, recipe: Recipe) -> None:
+    with pytest.raises(ValueError, match="out=None"):
+        Trainer(recipe, source).save()
+
+
+def test_sizes_the_networks_or_the_data_cannot_take(source, recipe: Recipe) -> None:
+    with pytest.raises(ValueError, match="18"):
+        Trainer(recipe.replace(size=32), source)
+
+
+# --- killed at any moment ------------------------------------------------------------------------------------
+
+
+def _train_forever_saving(out: str, recipe: Recipe) -> None:
+    torch.set_num_threads(1)
+    path, source = Path(out), make_source()
+    trainer = Trainer.resume(path, source) if checkpoints.is_run(path) else Trainer(recipe, source, out=path, save_every=1)
+    run_to_end(trainer)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+def test_killed_at_twenty_random_moments_it_ends_with_the_same_weights(tmp_path: Path, source, recipe: Recipe) -> None:
+    """Checkpoints are written at every step, so that most kills fall into a save."""
+    recipe = recipe.replace(steps=60, ema_decay=0.9)
+    torch_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    whole = run_to_end(Trainer(recipe, source))
+    torch.set_num_threads(torch_threads)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["colorlib.training", "conftest"])
+    rng, kills, steps = random.Random(0), 0, []
+    while kills < 20:
+        process = context.Process(target=_train_forever_saving, args=(str(tmp_path / "run"), recipe))
+        process.start()
+        process.join(rng.uniform(0.05, 1.5))
+        if process.exitcode is not None:
+            assert process.exitcode == 0
+            break
+        process.kill()
+        process.join()
+        kills += 1
+        steps.append(_latest_step(tmp_path / "run"))
+    trainer = Trainer.resume(tmp_path / "run", source) if kills else None
+    assert trainer is not None and kills == 20, f"finished after {kills} kills at {steps}: too short a run"
+    assert len(set(steps)) > 3, f"the kills must fall on different steps, got {steps}"
+    torch.set_num_threads(1)
+    run_to_end(trainer)
+    torch.set_num_threads(torch_threads)
+    assert_equal_weights(weights(whole.generator), weights(trainer.generator))
+    assert_equal_weights(weights(whole.averaged_generator), weights(trainer.averaged_generator))
+
+
+def _latest_step(run: Path) -> int:
+    return int((run / "latest").read_text()) if (run / "latest").exists() else 0
+
+
+# --- every preset --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_preset_trains_on_scenes(name: str) -> None:
+    recipe = RECIPES[name].replace(size=32, batch_size=4, width=8, d_width=8, steps=10, precision="fp32")
+    trainer = Trainer(recipe, open_source("scenes", 32, "train"))
+    before = weights(trainer.generator)
+    history = run_to_end(trainer).history
+    assert np.isfinite(history["l1"]).all()
+    stuck = [n for n, p in trainer.generator.named_parameters() if torch.equal(p, before[n])]
+    assert not stuck, f"parameters that training does not move: {stuck[:5]}"
+
+
+def test_time_is_measured_while_training_only(source, recipe: Recipe) -> None:
+    trainer = Trainer(recipe, source)
+    for _ in trainer.run(2):
+        time.sleep(0.3)
+    assert trainer.seconds < 0.6 + trainer.history["seconds"].iloc[-1]
+    assert trainer.history["seconds"].is_monotonic_increasing
