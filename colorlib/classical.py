@@ -48,14 +48,17 @@ def paint_palette(
     """
     if labels.shape != L.shape[-2:]:
         raise ValueError(f"expected a label for each of the {tuple(L.shape[-2:])} pixels, got {tuple(labels.shape)}")
-    if labels.min() < UNPAINTED or labels.max() >= len(palette):
+    # uint8 cannot be compared with -1: there it is 255.
+    labels = labels.long()
+    lowest, highest = int(labels.min()), int(labels.max())
+    if lowest < UNPAINTED or highest >= len(palette):
         raise ValueError(
             f"expected labels from {UNPAINTED} to {len(palette) - 1} for a palette of {len(palette)} colours, "
-            f"got {int(labels.min())} to {int(labels.max())}"
+            f"got {lowest} to {highest}"
         )
     # Grey stands last, where the index -1 finds it.
     colours = torch.cat([palette, palette.new_zeros(1, 2)]).to(L)
-    return colours[labels.long()].movedim(-1, 0)
+    return colours[labels.to(L.device)].movedim(-1, 0)
 
 
 # ----------------------------------------------------------------------------- by statistics

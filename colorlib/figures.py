@@ -72,7 +72,7 @@ def show(fig: Figure, alt: str) -> None:
 
 
 def png_bytes(fig: Figure, dpi: float = DPI) -> bytes:
-    """The figure as a PNG file. The same figure gives the same bytes: no version of matplotlib is written into it."""
+    """The figure as a PNG file, without the version of matplotlib: the same figure made again gives the same bytes."""
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()

@@ -243,7 +243,7 @@ class BackboneUNet(nn.Module):
 
 def _torchvision_stages(backbone: str, pretrained: bool, rng: torch.Generator | None) -> nn.ModuleList:
     """The five stages of a torchvision network, its own initialisation drawn from `rng`."""
-    from torchvision.models import get_model  # 0.5 s to import, and only this class needs it
+    from torchvision.models import get_model  # slow to import, and only this class needs it
 
     try:
         with global_rng_from(rng):
@@ -251,8 +251,9 @@ def _torchvision_stages(backbone: str, pretrained: bool, rng: torch.Generator | 
     except (OSError, RuntimeError) as error:
         if not pretrained:
             raise
+        reason = str(error).partition("\n")[0]
         raise ColorlibError(
-            f"cannot download the ImageNet weights of {backbone} ({error}); try again online, or pretrained=False"
+            f"cannot download the ImageNet weights of {backbone} ({reason}); try again online, or pretrained=False"
         ) from error
     plan = BACKBONES[backbone]
     chain = [layer for name in plan.trunk.split() for layer in _flat(getattr(network, name), name)]

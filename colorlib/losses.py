@@ -116,13 +116,6 @@ def clip_weights(critic: nn.Module, c: float) -> None:
         parameter.clamp_(-c, c)
 
 
-@torch.no_grad()
-def share_at_clip(critic: nn.Module, c: float) -> Float[Tensor, ""]:
-    """Share of the critic's parameters that stand at -c or c, 0..1: near 1 it is a network of two-valued weights."""
-    at_clip = [(parameter.abs() >= c).sum() for parameter in critic.parameters()]
-    return torch.stack(at_clip).sum() / sum(parameter.numel() for parameter in critic.parameters())
-
-
 def l1_loss(pred_ab: Float[Tensor, "b c h w"], true_ab: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
     """Mean absolute difference: Isola et al. 2017, equation 3. Its minimiser is the median of what could be there."""
     return (pred_ab.float() - true_ab.float()).abs().mean()
@@ -144,7 +137,7 @@ def perceptual_loss(
 
     def loss(pred_rgb: Float[Tensor, "b 3 h w"], true_rgb: Float[Tensor, "b 3 h w"]) -> Float[Tensor, ""]:
         with torch.no_grad():
-            wanted = maps(true_rgb)
+            wanted = maps(true_rgb.detach())
         got = maps(pred_rgb)
         return torch.stack(
             [nn.functional.mse_loss(g.float(), w.float()) for g, w in zip(got, wanted, strict=True)]

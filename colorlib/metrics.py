@@ -24,6 +24,7 @@ BINS = 45
 
 SSIM_SIGMA = 1.5
 SSIM_SMALLEST = 11  # the window: 3.5 sigma to each side
+LPIPS_SMALLEST = 31  # what AlexNet's two poolings need
 
 
 # ----------------------------------------------------------------------------- per image
@@ -107,7 +108,7 @@ def _mean_hue(hue_1: Tensor, hue_2: Tensor, *, either_is_grey: Tensor) -> Tensor
     """The hue halfway on the shorter arc; where a colour is grey and has none, that of the other one (14)."""
     total = hue_1 + hue_2
     half = total / 2
-    opposite = torch.where(total < math.tau, half - math.pi, half + math.pi)
+    opposite = torch.where(total < math.tau, half + math.pi, half - math.pi)
     half = torch.where((hue_1 - hue_2).abs() > math.pi, opposite, half)
     return torch.where(either_is_grey, total, half)
 

@@ -13,14 +13,14 @@ run from 0 to 1, so that a scene at another size is the same landscape; textures
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
+from torch.nn.functional import pad
 
 from colorlib.color import AB_SCALE, join_lab, lab_to_rgb, split_lab, to_float, to_uint8
 from colorlib.devices import make_rng
@@ -37,7 +37,7 @@ ROOF_PROBABILITIES = (0.7, 0.3)
 MAX_BALLOONS = 3
 MAX_ROOFS = 3
 
-NUMBERS_PER_SCENE = 128
+NUMBERS_PER_SCENE = 100
 # Scenes are painted in blocks of about this many pixels, which stay in a processor's cache.
 BLOCK_PIXELS = 2**17
 
@@ -65,33 +65,38 @@ WALL = Material(8, 91, (1, 8))
 BALLOON_CODE = 10
 ROOF_CODE = 20
 
-MASKS = {
-    "sky": (SKY,),
-    "ground": (HILLS, GRASS, SAND),
-    "sea": (SEA,),
-    "trees": (TREES,),
-    "background": (SKY, HILLS, GRASS, SAND, SEA, TREES),
+SEGMENTS = {
+    "other": (WOOD.code, WALL.code),
+    "sky": (SKY.code,),
+    "ground": (HILLS.code, GRASS.code, SAND.code),
+    "sea": (SEA.code,),
+    "trees": (TREES.code,),
+    "balloons": tuple(range(BALLOON_CODE, BALLOON_CODE + MAX_BALLOONS)),
+    "roofs": tuple(range(ROOF_CODE, ROOF_CODE + MAX_ROOFS)),
 }
+# Where L tells the colour.
+BACKGROUND = ("sky", "ground", "sea", "trees")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Colours:
-    """The free colours of a batch of scenes, in network units: what L does not tell."""
+    """The free colours of a batch of scenes, in network units: what L does not tell. A row for each possible object."""
 
     balloon_ab: Float[Tensor, "b balloons 2"]
     roof_ab: Float[Tensor, "b roofs 2"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scenes:
     """A batch of scenes.
 
-    `regions` holds the code of each pixel's material or object, and 0 within a pixel of any edge, where colours mix.
-    `layout` holds the random numbers that everything but `colours` follows from, L included.
+    `scene_class` counts in `CLASSES`. `codes` holds the code of what covers most of a pixel, `regions` the same but 0
+    within a pixel of any edge, where colours mix. `layout` holds the numbers that all but `colours` follows from.
     """
 
     rgb: UInt8[Tensor, "b 3 h w"]
     scene_class: Int[Tensor, " b"]
+    codes: UInt8[Tensor, "b h w"]
     regions: UInt8[Tensor, "b h w"]
     colours: Colours
     layout: Float[Tensor, "b numbers"]
@@ -113,9 +118,17 @@ class Scenes:
 
     @cached_property
     def masks(self) -> dict[str, Bool[Tensor, "b h w"]]:
-        """Where sky, ground, sea, trees, balloons and roofs are, edges excluded. `background` is the first four."""
-        masks = {name: _is_any(self.regions, [m.code for m in materials]) for name, materials in MASKS.items()}
-        return masks | {"balloons": self.balloon_id > 0, "roofs": self.roof_id > 0}
+        """Where the `SEGMENTS` are, edges excluded, and `background`: sky, ground, sea or trees."""
+        masks = {name: torch.isin(self.regions, torch.tensor(codes)) for name, codes in SEGMENTS.items()}
+        return masks | {"background": torch.stack([masks[name] for name in BACKGROUND]).any(0)}
+
+    @property
+    def segments(self) -> Int[Tensor, "b h w"]:
+        """What covers most of each pixel, edges included, counted in `SEGMENTS`: an input for masks to scene."""
+        number = torch.zeros(256, dtype=torch.long)
+        for k, codes in enumerate(SEGMENTS.values()):
+            number[list(codes)] = k
+        return number[self.codes.long()]
 
     @property
     def balloon_id(self) -> Int[Tensor, "b h w"]:
@@ -128,12 +141,8 @@ class Scenes:
         return _ids(self.regions, ROOF_CODE, MAX_ROOFS)
 
 
-def _is_any(regions: Tensor, codes: list[int]) -> Tensor:
-    return torch.isin(regions, torch.tensor(codes, dtype=regions.dtype))
-
-
-def _ids(regions: Tensor, first: int, n: int) -> Tensor:
-    ids = regions.long() - (first - 1)
+def _ids(codes: Tensor, first: int, n: int) -> Tensor:
+    ids = codes.long() - (first - 1)
     return torch.where((ids >= 1) & (ids <= n), ids, 0)
 
 
@@ -155,10 +164,19 @@ def draw(indices: Iterable[int], size: int, *, split: str = "train", seed: int =
     return _scenes(layout, colours, size)
 
 
-def repaint(scenes: Scenes, rng: torch.Generator) -> Scenes:
-    """The same scenes with other balloon and roof colours: as likely as the first, and the same L up to rounding."""
-    numbers = torch.rand(len(scenes.rgb), MAX_BALLOONS + MAX_ROOFS, generator=rng)
-    return _scenes(scenes.layout, _colours(numbers), scenes.rgb.shape[-1])
+def repaint(scenes: Scenes, colours: Colours) -> Scenes:
+    """The same scenes in other free colours. L stays, up to 8-bit rounding, while BALLOON_CHROMA is not exceeded."""
+    return _scenes(scenes.layout, colours, scenes.rgb.shape[-1])
+
+
+def draw_colours(n: int, rng: torch.Generator) -> Colours:
+    """Free colours for `n` scenes from the distribution that `draw` uses: as likely as the scenes' own."""
+    return _colours(torch.rand(n, MAX_BALLOONS + MAX_ROOFS, generator=rng))
+
+
+def balloon_ab(hue: Float[Tensor, "*n"]) -> Float[Tensor, "*n 2"]:
+    """The colour of a balloon, in network units, from its hue in radians."""
+    return BALLOON_CHROMA * torch.stack([hue.cos(), hue.sin()], dim=-1)
 
 
 def posterior_mean(scenes: Scenes) -> Float[Tensor, "b 2 h w"]:
@@ -166,8 +184,7 @@ def posterior_mean(scenes: Scenes) -> Float[Tensor, "b 2 h w"]:
 
     Grey balloons (the mean of a circle is its centre); roofs between their two colours.
     """
-    mean = sum(p * torch.tensor(ab) for p, ab in zip(ROOF_PROBABILITIES, ROOF_AB, strict=True))
-    return _expected(scenes, torch.zeros(2), mean)
+    return _expected(scenes, roof_ab=_mean_roof())
 
 
 def posterior_median(scenes: Scenes) -> Float[Tensor, "b 2 h w"]:
@@ -175,14 +192,19 @@ def posterior_median(scenes: Scenes) -> Float[Tensor, "b 2 h w"]:
 
     Grey balloons (a and b are symmetric about 0); roofs in the likelier of their two colours.
     """
-    return _expected(scenes, torch.zeros(2), torch.tensor(ROOF_AB[0]))
+    return _expected(scenes, roof_ab=torch.tensor(ROOF_AB[0]))
 
 
-def _expected(scenes: Scenes, balloon_ab: Tensor, roof_ab: Tensor) -> Tensor:
-    n = len(scenes.rgb)
-    colours = Colours(balloon_ab.expand(n, MAX_BALLOONS, 2), roof_ab.expand(n, MAX_ROOFS, 2))
-    blocks = _paint_blocks(scenes.layout, colours, scenes.rgb.shape[-1])
-    return torch.cat([canvas[:, 1:3] for canvas in blocks]) / AB_SCALE
+def _expected(scenes: Scenes, roof_ab: Tensor) -> Tensor:
+    """ab with grey balloons and roofs of one colour. On an edge ab is linear in the one free colour it mixes in."""
+    n, size = len(scenes.rgb), scenes.rgb.shape[-1]
+    colours = Colours(torch.zeros(n, MAX_BALLOONS, 2), roof_ab.expand(n, MAX_ROOFS, 2))
+    blocks = [canvas.planes[:, 1:3] for canvas in _paint_blocks(scenes.layout, colours, size)]
+    return torch.cat([torch.empty(0, 2, size, size), *blocks]) / AB_SCALE
+
+
+def _mean_roof() -> Tensor:
+    return torch.tensor(ROOF_PROBABILITIES) @ torch.tensor(ROOF_AB)
 
 
 def score(ab: Float[Tensor, "b 2 h w"], scenes: Scenes) -> dict[str, float]:
@@ -205,8 +227,8 @@ def score(ab: Float[Tensor, "b 2 h w"], scenes: Scenes) -> dict[str, float]:
         "balloon_chroma_ratio": (chroma / true_chroma).item(),
         "balloon_hue_concentration": _hue_concentration(shown, scenes.balloon_id),
         "background_ab_mae": _error(shown, scenes.true_ab, background),
-        "roof_ab_error_to_median": _error(shown, posterior_median(scenes), roofs),
-        "roof_ab_error_to_mean": _error(shown, posterior_mean(scenes), roofs),
+        "roof_ab_error_to_median": _error(shown, torch.tensor(ROOF_AB[0])[:, None, None], roofs),
+        "roof_ab_error_to_mean": _error(shown, _mean_roof()[:, None, None], roofs),
     }
 
 
@@ -241,40 +263,37 @@ def _uniforms(stream: str, n: int, indices: list[int], split: str, seed: int) ->
 
 
 def _colours(numbers: Float[Tensor, "b n"]) -> Colours:
-    hue = 2 * math.pi * numbers[:, :MAX_BALLOONS]
     second = (numbers[:, MAX_BALLOONS:] >= ROOF_PROBABILITIES[0]).long()
-    return Colours(BALLOON_CHROMA * torch.stack([hue.cos(), hue.sin()], -1), torch.tensor(ROOF_AB)[second])
+    return Colours(balloon_ab(2 * math.pi * numbers[:, :MAX_BALLOONS]), torch.tensor(ROOF_AB)[second])
 
 
 class _Dice:
-    """Hands out a scene's numbers one after the other, stretched to a range."""
+    """Hands out the numbers of every scene one after the other, stretched to a range."""
 
     def __init__(self, numbers: Float[Tensor, "b n"]) -> None:
         self.numbers = numbers.T[:, :, None, None]
         self.used = 0
 
     def __call__(self, low: float | Tensor, high: float | Tensor) -> Float[Tensor, "b 1 1"]:
-        return low + (high - low) * self.several(1)[0]
-
-    def several(self, n: int, low: float | Tensor = 0.0, high: float | Tensor = 1.0) -> Float[Tensor, "n b 1 1"]:
-        self.used += n
-        assert self.used <= len(self.numbers), "NUMBERS_PER_SCENE is too small"
-        return low + (high - low) * self.numbers[self.used - n : self.used]
+        self.used += 1
+        return low + (high - low) * self.numbers[self.used - 1]
 
 
 # ----------------------------------------------------------------------------- the painter
 
 
 class _Canvas:
-    """Planes L*, a*, b* and code of a batch of scenes, painted over from back to front.
+    """A batch of scenes in the making, painted over from back to front.
 
-    Shapes are signed distances to an edge, positive inside, in units of the side. An edge is one pixel wide. The code
-    is blended as the colours are, so that a code that is not whole, or not its neighbours', gives an edge away.
+    `codes` is what covers most of a pixel. `planes` are L*, a*, b* and codes blended as the colours are: where that is
+    not the code, colours are mixed.
+    Shapes are signed distances to an edge, positive inside, in units of the side. An edge is one pixel wide.
     """
 
     def __init__(self, n: int, size: int) -> None:
         self.size = size
         self.planes = torch.zeros(n, 4, size, size)
+        self.codes = torch.zeros(n, size, size, dtype=torch.uint8)
         grid = (torch.arange(size) + 0.5) / size
         self.x, self.y = grid[None, None, :], grid[None, :, None]
 
@@ -286,9 +305,18 @@ class _Canvas:
         cover = self.cover(inside)
         for plane, value in zip(self.planes.unbind(1), (L, *ab, torch.tensor(float(code))), strict=True):
             plane.lerp_(value, cover)
+        self.codes.masked_fill_(cover >= 0.5, code)
 
     def cover(self, inside: Tensor) -> Tensor:
         return (inside * self.size + 0.5).clamp_(0, 1)
+
+    def pure(self) -> Bool[Tensor, "b h w"]:
+        """Pixels of one colour, at least a pixel away from any edge: all nine around have the same code."""
+        padded = pad(self.codes[:, None].float(), (1, 1, 1, 1), mode="replicate")[:, 0].to(torch.uint8)
+        middle = padded[:, :, 1:-1]
+        row = (middle == padded[:, :, :-2]) & (middle == padded[:, :, 2:])
+        column = (self.codes == middle[:, :-2]) & (self.codes == middle[:, 2:])
+        return column & row[:, :-2] & row[:, 1:-1] & row[:, 2:] & (self.planes[:, 3] == self.codes)
 
     def wave(self, phase: Tensor, cycles: float) -> Tensor:
         """sin(2 pi phase), fading out where `cycles` a side come near two pixels a cycle."""
@@ -311,38 +339,33 @@ def _union(shapes: Iterable[Tensor]) -> Tensor:
 
 
 def _scenes(layout: Tensor, colours: Colours, size: int) -> Scenes:
-    rgb, regions = [torch.empty(0, 3, size, size, dtype=torch.uint8)], [torch.empty(0, size, size, dtype=torch.uint8)]
+    rgb = torch.empty(len(layout), 3, size, size, dtype=torch.uint8)
+    codes = torch.empty(len(layout), size, size, dtype=torch.uint8)
+    regions = torch.empty_like(codes)
+    start = 0
     for canvas in _paint_blocks(layout, colours, size):
-        rgb.append(to_uint8(lab_to_rgb(canvas[:, :3])))
-        regions.append(_without_edges(canvas[:, 3]))
-    return Scenes(torch.cat(rgb), _class(layout), torch.cat(regions), colours, layout)
+        here = slice(start, start := start + len(canvas.codes))
+        rgb[here] = to_uint8(lab_to_rgb(canvas.planes[:, :3]))
+        codes[here] = canvas.codes
+        regions[here] = canvas.codes * canvas.pure()
+    return Scenes(rgb, _class(layout), codes, regions, colours, layout)
 
 
 def _class(layout: Tensor) -> Tensor:
     return (layout[:, 0] * len(CLASSES)).long()
 
 
-def _without_edges(code: Float[Tensor, "b h w"]) -> UInt8[Tensor, "b h w"]:
-    """The code of a pixel whose eight neighbours have the same, else 0."""
-    padded = F.pad(code[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
-    middle = padded[:, :, 1:-1]
-    row = (middle == padded[:, :, :-2]) & (middle == padded[:, :, 2:])
-    column = (code == middle[:, :-2]) & (code == middle[:, 2:])
-    return torch.where(column & row[:, :-2] & row[:, 1:-1] & row[:, 2:], code, 0.0).to(torch.uint8)
-
-
-def _paint_blocks(layout: Tensor, colours: Colours, size: int) -> Iterable[Float[Tensor, "b 4 h w"]]:
+def _paint_blocks(layout: Tensor, colours: Colours, size: int) -> Iterator[_Canvas]:
     n = max(1, BLOCK_PIXELS // size**2)
     pieces = [tensor.split(n) for tensor in (layout, colours.balloon_ab, colours.roof_ab)]
     for numbers, balloon_ab, roof_ab in zip(*pieces, strict=True):
         yield _paint(numbers, Colours(balloon_ab, roof_ab), size)
 
 
-def _paint(layout: Tensor, colours: Colours, size: int) -> Float[Tensor, "b 4 h w"]:
+def _paint(layout: Tensor, colours: Colours, size: int) -> _Canvas:
     canvas, dice = _Canvas(len(layout), size), _Dice(layout)
-    dice.several(1)  # the class
-    kind = [(_class(layout) == k)[:, None, None] for k in range(len(CLASSES))]
-    meadow, sea, forest, town = kind
+    scene_class = dice(0, len(CLASSES)).floor()
+    meadow, sea, forest, town = (scene_class == k for k in range(len(CLASSES)))
     horizon = dice(0.58, 0.66)
     _paint_sky(canvas, dice)
     _paint_hills(canvas, dice, horizon)
@@ -351,12 +374,12 @@ def _paint(layout: Tensor, colours: Colours, size: int) -> Float[Tensor, "b 4 h 
     _paint_forest(canvas, dice, horizon, forest)
     _paint_round_trees(canvas, dice, horizon, meadow)
     _paint_houses(canvas, dice, meadow, town, colours.roof_ab)
-    _paint_balloons(canvas, dice, torch.where(meadow | town, 0.45, 0.6), colours.balloon_ab)
-    return canvas.planes
+    _paint_balloons(canvas, dice, torch.where(meadow | town, 0.45, 0.75), colours.balloon_ab)
+    return canvas
 
 
 # What is absent from a scene is drawn with this signed distance: outside, everywhere.
-ABSENT = torch.tensor(-1.0)
+ABSENT = -1.0
 
 
 def _paint_sky(canvas: _Canvas, dice: _Dice) -> None:
@@ -398,13 +421,13 @@ def _paint_sea(canvas: _Canvas, dice: _Dice, horizon: Tensor, sea: Tensor) -> No
 
 
 def _paint_forest(canvas: _Canvas, dice: _Dice, horizon: Tensor, forest: Tensor) -> None:
-    for L, height in ((46, 0.2), (38, 0.12)):
+    for L, height in ((46, 0.22), (38, 0.14)):
         cycles = dice(5, 6.5)
         crowns = (((canvas.x * cycles + dice(0, 1)) % 1) - 0.5).abs() * 2
         uneven = canvas.wave(canvas.x * dice(1, 2) + dice(0, 1), 2)
         top = horizon - height + 0.03 * uneven + 0.12 * crowns
         needles = canvas.wave(canvas.y * 9 + 0.3 * crowns + dice(0, 1), 9)
-        inside = torch.minimum(0.6 * (canvas.y - top), horizon + 0.14 - height / 2 - canvas.y)
+        inside = torch.minimum(0.6 * (canvas.y - top), horizon + 0.2 - height / 2 - canvas.y)
         canvas.paint(torch.where(forest, inside, ABSENT), L + 2.5 * needles + 4 * (0.5 - crowns), TREES)
 
 
@@ -426,14 +449,16 @@ def _paint_houses(canvas: _Canvas, dice: _Dice, meadow: Tensor, town: Tensor, ro
     place = dice(0, MAX_ROOFS).floor()
     walls, doors, roofs = [], [], []
     for k in range(MAX_ROOFS):
-        there = town | (lone & (place == k))
-        x, base = (k + 0.5) / MAX_ROOFS + dice(-0.02, 0.02), dice(0.85, 0.92)
-        half, wall, roof = dice(0.1, 0.12), dice(0.13, 0.16), dice(0.18, 0.21)
-        middle = base - wall - roof / 2
+        # A house keeps to its own columns of pixels: where two roofs mixed, the median would be another one.
+        there = (town | (lone & (place == k))) & ((canvas.x * MAX_ROOFS).floor() == k)
+        x, base = (k + 0.5) / MAX_ROOFS + dice(-0.01, 0.01), dice(0.84, 0.91)
+        half, wall, roof = dice(0.09, 0.105), dice(0.13, 0.16), dice(0.17, 0.2)
+        ridge = base - wall - roof
         walls.append(torch.where(there, canvas.box(x, base - wall / 2, half, wall / 2), ABSENT))
-        doors.append(torch.where(there, canvas.box(x, base - 0.04, 0.025 + 0 * x, 0.04 + 0 * x), ABSENT))
-        slanted = half + 0.6 * (canvas.y - middle) - (canvas.x - x).abs()
-        roofs.append(torch.where(there, torch.minimum(slanted, roof / 2 - (canvas.y - middle).abs()), ABSENT))
+        doors.append(torch.where(there, canvas.box(x, base - 0.04, half / 4, wall / 4), ABSENT))
+        slanted = half - 0.03 + 0.4 * (canvas.y - ridge) - (canvas.x - x).abs()
+        level = roof / 2 - (canvas.y - ridge - roof / 2).abs()
+        roofs.append(torch.where(there, torch.minimum(slanted, level), ABSENT))
     canvas.paint(_union(walls), torch.tensor(91.0), WALL)
     canvas.paint(_union(doors), torch.tensor(40.0), WOOD)
     for k, (inside, ab) in enumerate(zip(roofs, roof_ab.unbind(1), strict=True)):
@@ -447,9 +472,9 @@ def _paint_balloons(canvas: _Canvas, dice: _Dice, floor: Tensor, balloon_ab: Ten
     number = dice(1, MAX_BALLOONS + 1).floor()
     baskets = []
     for k, ab in enumerate(balloon_ab.unbind(1)):
-        radius = dice(0.11, (0.46 / number).clamp(max=0.21)).minimum(floor / 2.9)
+        radius = dice(0.11, (0.46 / number).clamp(max=0.26).minimum((floor - 0.02) / 2.8))
         x = (k + 0.5) / number + dice(-1, 1) * (0.48 / number - radius)
-        y = dice(radius + 0.02, (floor - 1.8 * radius))
+        y = dice(radius + 0.02, floor - 1.8 * radius)
         dx, dy = (canvas.x - x) / radius, (canvas.y - y) / radius
         stretched = torch.where(dy > 0, dy / 1.35, dy)
         inside = radius * (1 - (dx.square() + stretched.square()).sqrt_())

@@ -3,7 +3,8 @@
 from colorlib.datasets.base import SPLITS, ArraySource, Source
 from colorlib.datasets.batches import Batches
 from colorlib.datasets.folder import open_folder
-from colorlib.datasets.kaggle import lightness_kind, open_kaggle
+from colorlib.datasets.kaggle import open_kaggle
+from colorlib.datasets.lightness import lightness_kind
 from colorlib.datasets.open import SPECS, list_sources, open_source
 from colorlib.datasets.photos import open_photos
 from colorlib.datasets.published import download

@@ -1,3 +1,202 @@
-"""placeholder while the real one is being written"""
-def open_kaggle(*a, **k): raise NotImplementedError
-def lightness_kind(*a): raise NotImplementedError
+"""The L and ab arrays of shravankumar9892/image-colorization on Kaggle: 25,000 photographs of 224 x 224 px.
+
+`l/gray_scale.npy` holds the grey of all, `ab/ab/ab1.npy` to `ab3.npy` (or `ab/ab1.npy`, as some unpack it) the colour
+of 10,000, 10,000 and 5,000 of them in the same order; all of it uint8 in OpenCV's encoding: L* 255 / 100, a + 128,
+b + 128. Nothing is read before it is asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import UInt8
+from torch import Tensor
+
+from colorlib.color import lab_to_rgb, to_uint8
+from colorlib.datasets.base import check_indices, description, digest
+from colorlib.datasets.lightness import Evidence, Lightness, evidence, luma_to_lightness
+from colorlib.errors import DataError
+
+GET_IT = "kaggle datasets download shravankumar9892/image-colorization --unzip -p PATH"
+PARTS = ("ab1.npy", "ab2.npy", "ab3.npy")
+# By index: 22,500 for training, 1,250 and 1,250 held out of the full set.
+CUTS = {"train": (0.0, 0.90), "val": (0.90, 0.95), "test": (0.95, 1.0)}
+# How many pictures are asked whether their grey is L* or luma, and how many of their colours.
+ASKED_PICTURES = 32
+ASKED_COLOURS = 8000
+
+
+@dataclass(frozen=True)
+class KaggleSource:
+    """Pictures decoded from L and ab when asked for; `parts` follow one another in the order of `gray`."""
+
+    name: str
+    split: str
+    size: int
+    gray: np.ndarray = field(repr=False)
+    parts: tuple[np.ndarray, ...] = field(repr=False)
+    lightness: Lightness
+    evidence: Evidence
+    endless: bool = field(default=False, init=False)
+
+    def __len__(self) -> int:
+        first, end = self._range()
+        return end - first
+
+    def images(self, indices: Sequence[int]) -> UInt8[Tensor, "b 3 size size"]:
+        rows = check_indices(indices, len(self)) + self._range()[0]
+        images = decode(self.gray[rows], self._ab(rows), self.lightness)
+        if images.shape[-1] == self.size:
+            return images
+        side = (self.size, self.size)
+        resized = F.interpolate(images.float(), side, mode="bicubic", antialias=True, align_corners=False)
+        return to_uint8(resized / 255)
+
+    def describe(self) -> dict[str, Any]:
+        """The fingerprint is of the shapes and of 16 pictures of the split."""
+        rows = np.linspace(*self._range(), 16, endpoint=False).astype(np.int64)
+        content = zlib.crc32(self._ab(rows).tobytes(), zlib.crc32(self.gray[rows].tobytes()))
+        shapes = [array.shape for array in (self.gray, *self.parts)]
+        said = "unknown, taken as L*" if self.lightness == "unknown" else self.lightness
+        return description(self, digest([self.split, self.lightness, content, *shapes])) | {
+            "stored_size": self.gray.shape[1],
+            "lightness": said,
+            "lightness_evidence": vars(self.evidence),
+        }
+
+    def _range(self) -> tuple[int, int]:
+        first, end = (round(share * len(self.gray)) for share in CUTS[self.split])
+        return first, end
+
+    def _ab(self, rows: np.ndarray) -> np.ndarray:
+        """The colour of the pictures at these rows of `gray`, whichever part each lies in."""
+        ends = np.cumsum([len(part) for part in self.parts])
+        which = np.searchsorted(ends, rows, side="right")
+        starts = np.concatenate([[0], ends])
+        return np.stack([self.parts[p][row - starts[p]] for p, row in zip(which, rows, strict=True)])
+
+
+def decode(
+    gray: UInt8[np.ndarray, "b h w"], ab: UInt8[np.ndarray, "b h w 2"], lightness: Lightness = "L*"
+) -> UInt8[Tensor, "b 3 h w"]:
+    """OpenCV's 8-bit Lab, or luma with its ab, to sRGB; colours outside the gamut are clipped."""
+    L = luma_to_lightness(gray, ab) if lightness == "luma" else gray * np.float32(100 / 255)
+    lab = np.concatenate([L[:, None].astype(np.float32), ab.transpose(0, 3, 1, 2).astype(np.float32) - 128], axis=1)
+    return to_uint8(lab_to_rgb(torch.from_numpy(lab)))
+
+
+def open_kaggle(path: str | Path, side: int, split: str, *, lightness: Lightness | None = None) -> KaggleSource:
+    """The set in `path` or at most two folders below it, as squares of `side` px, split by index.
+
+    `lightness` says what the grey is; None finds out, and takes it as L* with a warning where that fails.
+    Raises FileNotFoundError where the set or a part of it is missing, DataError, which names the part, where one is
+    truncated or of another shape or type.
+    """
+    base = _find(Path(path).expanduser())
+    gray = _map(base / "l" / "gray_scale.npy", ("n", "side", "side"))
+    places = [_find_part(base, name) for name in PARTS]
+    parts = tuple(_map(place, ("n", *gray.shape[1:], 2)) for place in places)
+    _check_counts(gray, parts, places)
+    source = KaggleSource(f"kaggle:{path}", split, side, gray, parts, lightness or "unknown", Evidence())
+    if len(source) == 0:
+        raise DataError(f"expected at least 20 pictures to split, got {len(gray)} in {base}")
+    if lightness is not None:
+        return source
+    found = _ask(source)
+    _say(source.name, found)
+    return KaggleSource(source.name, split, side, gray, parts, found.verdict(), found)
+
+
+def _ask(source: KaggleSource) -> Evidence:
+    """Evidence on L* or luma from pictures spread over the whole set, so that all splits agree."""
+    n = len(source.gray)
+    rows = np.linspace(0, n, min(n, ASKED_PICTURES), endpoint=False).astype(np.int64)
+    return evidence(source.gray[rows][:, ::3, ::3], source._ab(rows)[:, ::3, ::3], ASKED_COLOURS)
+
+
+def _say(name: str, found: Evidence) -> None:
+    verdict = found.verdict()
+    counts = (
+        f"of {found.triples} codes {found.impossible_if_lstar} are impossible if it is L*, "
+        f"{found.impossible_if_luma} if it is luma"
+    )
+    if verdict == "unknown":
+        warnings.warn(f"{name}: cannot tell whether gray_scale is L* or luma ({counts}); taken as L*", stacklevel=4)
+    logging.getLogger("colorlib").info("%s: gray_scale is %s (%s)", name, verdict, counts)
+
+
+def _find(path: Path) -> Path:
+    """The folder that holds `l` and `ab`."""
+    if not path.is_dir():
+        raise FileNotFoundError(f"expected a folder with the Kaggle set, got {path}; get it with: {GET_IT}")
+    for pattern in ("", "*", "*/*"):
+        for base in sorted(path.glob(pattern)) if pattern else [path]:
+            if (base / "l" / "gray_scale.npy").is_file() or _part_places(base, PARTS[0])[0].is_file():
+                return base
+    raise FileNotFoundError(f"expected l/gray_scale.npy and ab/ab/ab1.npy in {path}, found neither; get it with: {GET_IT}")
+
+
+def _part_places(base: Path, name: str) -> tuple[Path, Path]:
+    return base / "ab" / "ab" / name, base / "ab" / name
+
+
+def _find_part(base: Path, name: str) -> Path:
+    nested, flat = _part_places(base, name)
+    if nested.is_file() or flat.is_file():
+        return nested if nested.is_file() else flat
+    raise FileNotFoundError(f"expected {nested} or {flat}, found neither: part {name} is missing; get it with: {GET_IT}")
+
+
+def _map(path: Path, expected: tuple[int | str, ...]) -> np.ndarray:
+    """A memory-mapped uint8 array of the expected shape, in which a letter stands for any number, the same each time."""
+    if not path.is_file():
+        raise FileNotFoundError(f"expected {path}, which is missing; get it with: {GET_IT}")
+    shape, dtype, start = _header(path)
+    got, needed = path.stat().st_size, start + math.prod(shape) * dtype.itemsize
+    if got < needed:
+        raise DataError(f"{path} is truncated: expected {needed} bytes for {dtype} {shape}, got {got}; get it again")
+    if dtype != np.uint8 or not _fits(shape, expected):
+        wanted = ", ".join(map(str, expected))
+        raise DataError(f"{path}: expected uint8 of shape ({wanted}), got {dtype} of shape {shape}")
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _fits(shape: tuple[int, ...], expected: tuple[int | str, ...]) -> bool:
+    letters: dict[str, int] = {}
+    return len(shape) == len(expected) and all(
+        got == (letters.setdefault(want, got) if isinstance(want, str) else want)
+        for got, want in zip(shape, expected, strict=True)
+    )
+
+
+def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
+    """Shape, type and the place where the numbers begin of a .npy file."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        with path.open("rb") as file:
+            shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
+            return shape, dtype, file.tell()
+    except (ValueError, KeyError, EOFError) as error:
+        raise DataError(f"{path} is no .npy array ({path.stat().st_size} bytes): {error}; get it again") from error
+
+
+def _check_counts(gray: np.ndarray, parts: tuple[np.ndarray, ...], places: list[Path]) -> None:
+    """The parts together must hold as many pictures as the grey; in the published set two fifths, two fifths, a fifth."""
+    n = len(gray)
+    counts = [len(part) for part in parts]
+    if sum(counts) == n:
+        return
+    published = [2 * n // 5, 2 * n // 5, n - 4 * n // 5]
+    odd = [i for i in range(len(parts)) if counts[i] != published[i]]
+    named = "; ".join(f"{places[i]}: expected {published[i]} pictures, got {counts[i]}" for i in odd)
+    raise DataError(f"gray_scale.npy holds {n} pictures, the parts of ab {sum(counts)}: {named}")

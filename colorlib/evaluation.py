@@ -1,0 +1,354 @@
+"""One table for many models: every metric over the same images, with the two rows that no model may lose against.
+
+`grey` paints nothing (ab = 0), `untrained` is the first model's architecture with fresh weights. What is measured is
+what is shown: the prediction joined with the photograph's own L, brought into sRGB by chroma, rounded to 8 bits.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from colorlib.blocks import global_rng_from, initialise
+from colorlib.color import join_lab, split_lab, to_float, to_uint8
+from colorlib.datasets import Source
+from colorlib.devices import make_rng, pick_device
+from colorlib.generators import ResUNet
+from colorlib.metrics import (
+    LPIPS_SMALLEST,
+    SSIM_SMALLEST,
+    PooledColor,
+    ciede2000,
+    fid,
+    inception_features,
+    lpips_distance,
+    psnr,
+    ssim,
+)
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+COLUMNS = (
+    "n",
+    "psnr",
+    "ssim",
+    "ciede2000",
+    "colorfulness",
+    "colorfulness_difference",
+    "chroma_ratio",
+    "a_intersection",
+    "b_intersection",
+    "fid",
+    "lpips",
+)
+BASELINES = ("grey", "untrained")
+
+# A grey photograph is reproduced exactly by the grey row. Its infinite PSNR would be the mean of the set.
+PSNR_CEILING = 60.0
+# Below this, the 2048 x 2048 covariance of Inception's features is singular.
+FID_IMAGES = 2048
+
+
+@runtime_checkable
+class Predicts(Protocol):
+    """What a `Colorizer` offers: chroma for lightness, in network units."""
+
+    def predict(self, L: Tensor) -> Tensor: ...
+
+
+Model = Predicts | Callable[[Tensor], Tensor]
+
+
+def evaluate(
+    models: Mapping[str, Model],
+    source: Source,
+    *,
+    batch_size: int = 16,
+    n: int | None = None,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    fid_weights: str | Path | None = None,
+    lpips_weights: str | Path | None = None,
+    feature_extractor: Callable[[Tensor], Tensor] | None = None,
+    progress: bool = True,
+) -> DataFrame:
+    """A row a model, and the rows `grey` and `untrained`; a column a metric (`COLUMNS`), and `n` images behind each.
+
+    - `models`: a Colorizer, a module or any callable that maps L `(b, 1, h, w)` to ab `(b, 2, h, w)`, in network
+      units. A module runs on its own device in eval mode and gets its modes back; a function sees to that itself.
+    - `n`: how many images, None for all: the first n of an endless source, else n spread evenly over it (at most as
+      many as it has). All models see the same images in the same order.
+    - `seed`: of the untrained weights.
+    - PSNR in dB (at most 60 an image), SSIM and CIEDE2000 are means over images; the colour statistics are pooled
+      over all pixels of the set (see `metrics.PooledColor`).
+    - FID needs `fid_weights` (a file of torchvision's inception_v3) or `feature_extractor` (sRGB 0..1 to `(b, d)`),
+      LPIPS `lpips_weights` (torchvision's alexnet) and the package lpips.
+
+    What cannot be computed is NaN, and `table.attrs["notes"]` says why, column by column. Raises ValueError for no
+    models, no images, a reserved name, or a model that returns the wrong shape or NaN; CheckpointError for weights
+    that are not what they should be.
+    """
+    _check_models(models)
+    device = pick_device(device)
+    indices = _indices(source, n, batch_size)
+    extras = _open_extras(fid_weights, lpips_weights, feature_extractor, len(indices), source.size, device)
+    networks: dict[str, Model] = {**models, "grey": _grey, "untrained": _untrained(models, seed).to(device)}
+    scores = {name: _Scores(extras) for name in networks}
+
+    with ExitStack() as stack, torch.inference_mode():
+        bar = stack.enter_context(tqdm(total=len(indices), desc="evaluate", unit="image", disable=not progress))
+        predict = {name: stack.enter_context(_predictor(name, model, device)) for name, model in networks.items()}
+        true_features = []
+        for true in _batches(source, indices, batch_size, device):
+            L, _ = split_lab(to_float(true))
+            if extras.features:
+                true_features.append(extras.features(to_float(true)).float().cpu())
+            for name, score in scores.items():
+                score.add(_render(L, predict[name](L)), true)
+            bar.update(len(true))
+    return _table({name: score.row(true_features) for name, score in scores.items()}, extras.notes)
+
+
+def quick_scores(
+    generator: nn.Module, source: Source, n: int = 64, batch_size: int = 16, device: str | torch.device = "auto"
+) -> dict[str, float]:
+    """A cheap look at a generator in training, in eval mode; its training mode is given back.
+
+    `ab_mae` (mean absolute error of ab in network units, before gamut mapping), `psnr` in dB, `chroma_ratio`, and the
+    `grey_psnr` to beat, over the images that `evaluate(..., n=n)` would take.
+    """
+    device = pick_device(device)
+    color, totals, indices = PooledColor(), torch.zeros(3, dtype=torch.float64), _indices(source, n, batch_size)
+    with torch.inference_mode(), _predictor("the generator", generator, device) as predict:
+        for true in _batches(source, indices, batch_size, device):
+            L, true_ab = split_lab(to_float(true))
+            ab = predict(L)
+            predicted = _render(L, ab)
+            color.update(predicted, true)
+            errors = (ab - true_ab).abs().mean(dim=(1, 2, 3))
+            per_image = [errors, _psnr(predicted, true), _psnr(_render(L, _grey(L)), true)]
+            totals += torch.stack(per_image, dim=1).sum(dim=0).cpu()
+    ab_mae, image_psnr, grey_psnr = (totals / len(indices)).tolist()
+    ratio = color.result()["chroma_ratio"]
+    return {"ab_mae": ab_mae, "psnr": image_psnr, "chroma_ratio": ratio, "grey_psnr": grey_psnr}
+
+
+# ----------------------------------------------------------------------------- models
+
+
+def _check_models(models: Mapping[str, Model]) -> None:
+    if not models:
+        raise ValueError('expected at least one model, got none; try evaluate({"mine": colorizer}, source)')
+    for name, model in models.items():
+        if name in BASELINES:
+            raise ValueError(f"{name!r} is always there, as a baseline; give that model another name")
+        if not isinstance(model, Predicts) and not callable(model):
+            raise ValueError(
+                f"expected {name} to be a Colorizer, a module or a function of L, got {type(model).__name__}"
+            )
+
+
+def _grey(L: Tensor) -> Tensor:
+    return torch.zeros_like(L).expand(-1, 2, -1, -1)
+
+
+def _untrained(models: Mapping[str, Model], seed: int) -> nn.Module:
+    """The network of the first model that has one, with fresh weights; a small ResUNet if none has."""
+    rng = make_rng(seed, "untrained")
+    networks = (getattr(model, "generator", model) for model in models.values())
+    trained = next((network for network in networks if isinstance(network, nn.Module)), None)
+    if trained is None:
+        return ResUNet(depth=3, width=16, rng=rng)
+    fresh = copy.deepcopy(trained).cpu()
+    with global_rng_from(rng):
+        for layer in fresh.modules():
+            reset = getattr(layer, "reset_parameters", None)
+            if callable(reset):  # a batch norm's also forgets its running statistics
+                reset()
+    initialise(fresh, rng)
+    return fresh
+
+
+@contextmanager
+def _predictor(name: str, model: Model, device: torch.device) -> Iterator[Callable[[Tensor], Tensor]]:
+    """The model as a function that is checked: float32 ab of the right shape on `device`."""
+    call = model.predict if isinstance(model, Predicts) else model
+    with _eval_mode(model):
+
+        def predict(L: Tensor) -> Tensor:
+            ab = call(L.to(_device_of(model, device)))
+            expected = (len(L), 2, *L.shape[-2:])
+            if not isinstance(ab, Tensor) or ab.shape != expected:
+                got = tuple(ab.shape) if isinstance(ab, Tensor) else type(ab).__name__
+                raise ValueError(f"expected {name} to return ab of shape {expected}, got {got}")
+            if not ab.isfinite().all():
+                raise ValueError(f"expected {name} to return finite ab, got NaN or infinity; were its weights trained?")
+            return ab.to(device, torch.float32)
+
+        yield predict
+
+
+@contextmanager
+def _eval_mode(model: object) -> Iterator[None]:
+    """Eval mode for a module; afterwards every layer, a frozen one too, is as it was."""
+    modes = [(layer, layer.training) for layer in model.modules()] if isinstance(model, nn.Module) else []
+    try:
+        for layer, _ in modes:
+            layer.training = False
+        yield
+    finally:
+        for layer, training in modes:
+            layer.training = training
+
+
+def _device_of(model: object, default: torch.device) -> torch.device:
+    parameter = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    return default if parameter is None else parameter.device
+
+
+# ----------------------------------------------------------------------------- images
+
+
+def _indices(source: Source, n: int | None, batch_size: int) -> list[int]:
+    total = len(source)
+    wanted = total if n is None else n
+    if not source.endless:
+        wanted = min(wanted, total)
+    if wanted < 1 or batch_size < 1:
+        raise ValueError(
+            f"expected at least one image in batches of at least one, got {wanted} of the {total} in {source.name} "
+            f"({source.split}) in batches of {batch_size}"
+        )
+    return list(range(wanted)) if source.endless else [i * total // wanted for i in range(wanted)]
+
+
+def _batches(source: Source, indices: list[int], batch_size: int, device: torch.device) -> Iterator[Tensor]:
+    for start in range(0, len(indices), batch_size):
+        yield source.images(indices[start : start + batch_size]).to(device)
+
+
+def _render(L: Tensor, ab: Tensor) -> UInt8[Tensor, "b 3 h w"]:
+    return to_uint8(join_lab(L, ab, gamut="chroma"))
+
+
+def _psnr(predicted: Tensor, true: Tensor) -> Tensor:
+    return psnr(predicted, true).clamp(max=PSNR_CEILING)
+
+
+# ----------------------------------------------------------------------------- scores
+
+
+@dataclass(frozen=True)
+class _Extras:
+    """The networks behind FID and LPIPS, and, where there is none, why."""
+
+    features: Callable[[Tensor], Tensor] | None = None
+    distance: Callable[[Tensor, Tensor], Tensor] | None = None
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def _open_extras(
+    fid_weights: str | Path | None,
+    lpips_weights: str | Path | None,
+    feature_extractor: Callable[[Tensor], Tensor] | None,
+    n: int,
+    size: int,
+    device: torch.device,
+) -> _Extras:
+    if fid_weights is not None and feature_extractor is not None:
+        raise ValueError("expected fid_weights or feature_extractor, got both; FID is computed from one of them")
+    notes = {
+        "ssim": f"needs images of at least {SSIM_SMALLEST} px, got {size}" if size < SSIM_SMALLEST else "",
+        "fid": _why_no_fid(n, given=fid_weights is not None or feature_extractor is not None),
+        "lpips": _why_no_lpips(size, given=lpips_weights is not None),
+    }
+    features, distance = None, None
+    if not notes["fid"]:
+        features = inception_features(fid_weights, device) if fid_weights else _as_features(feature_extractor)
+        if n < FID_IMAGES:
+            warnings.warn(
+                f"FID of {n} images is biased upwards; compare it only with FIDs of {n} images, "
+                f"or evaluate {FID_IMAGES} or more",
+                stacklevel=3,
+            )
+    if lpips_weights and not notes["lpips"]:
+        distance = lpips_distance(lpips_weights, device)
+    return _Extras(features, distance, {column: why for column, why in notes.items() if why})
+
+
+def _why_no_fid(n: int, *, given: bool) -> str:
+    if not given:
+        return "needs the weights of torchvision's inception_v3 (fid_weights, --fid-weights FILE)"
+    return "" if n >= 2 else "needs at least 2 images"
+
+
+def _why_no_lpips(size: int, *, given: bool) -> str:
+    from importlib.util import find_spec
+
+    if not given:
+        return "needs the weights of torchvision's alexnet (lpips_weights, --lpips-weights FILE)"
+    if find_spec("lpips") is None:
+        return "needs the package lpips (pip install lpips)"
+    return "" if size >= LPIPS_SMALLEST else f"needs images of at least {LPIPS_SMALLEST} px, got {size}"
+
+
+def _as_features(extractor: Callable[[Tensor], Tensor] | None) -> Callable[[Tensor], Tensor]:
+    assert extractor is not None, "one of the two was given, or there would be a note"
+
+    def features(rgb: Tensor) -> Tensor:
+        with _eval_mode(extractor):
+            found = extractor(rgb.to(_device_of(extractor, rgb.device)))
+        if found.ndim != 2 or len(found) != len(rgb):
+            raise ValueError(f"expected features of shape ({len(rgb)}, d), got {tuple(found.shape)}")
+        return found
+
+    return features
+
+
+class _Scores:
+    """What one model has earned so far."""
+
+    def __init__(self, extras: _Extras) -> None:
+        self.extras = extras
+        self.color = PooledColor()
+        self.features: list[Tensor] = []
+        self.per_image: dict[str, list[Tensor]] = {"psnr": [], "ssim": [], "ciede2000": [], "lpips": []}
+        self.measures: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"psnr": _psnr, "ciede2000": ciede2000}
+        if "ssim" not in extras.notes:
+            self.measures["ssim"] = ssim
+        if distance := extras.distance:
+            self.measures["lpips"] = lambda predicted, true: distance(to_float(predicted), to_float(true))
+
+    def add(self, predicted: Tensor, true: Tensor) -> None:
+        self.color.update(predicted, true)
+        for name, measure in self.measures.items():
+            self.per_image[name].append(measure(predicted, true).cpu())
+        if self.extras.features:
+            self.features.append(self.extras.features(to_float(predicted)).float().cpu())
+
+    def row(self, true_features: list[Tensor]) -> dict[str, Any]:
+        means = {name: torch.cat(parts).mean().item() if parts else math.nan for name, parts in self.per_image.items()}
+        distance = fid(torch.cat(self.features), torch.cat(true_features)) if self.features else math.nan
+        n = sum(len(part) for part in self.per_image["psnr"])
+        return {"n": n, **means, **self.color.result(), "fid": distance}
+
+
+def _table(rows: dict[str, dict[str, Any]], notes: dict[str, str]) -> DataFrame:
+    import pandas as pd
+
+    table = pd.DataFrame.from_dict(rows, orient="index")[list(COLUMNS)]
+    table.index.name = "model"
+    table.attrs["notes"] = notes
+    return table
