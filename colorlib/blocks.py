@@ -57,7 +57,7 @@ def conv_block(
 
     Maps are padded by `(kernel - 1) // 2`, so that kernel 4 with stride 2 halves a size (with `transpose`, doubles
     it) and an odd kernel with stride 1 keeps it. `bias=None` gives the convolution a bias only where no norm follows,
-    for a norm subtracts the mean and with it any bias.
+    for a norm brings its own shift.
     """
     normalised = norm_layer(norm, out_channels)
     if bias is None:

@@ -90,11 +90,11 @@ def _parse(name: str, kind: type, args: list[str]) -> Any:
 
 
 def _reason(message: str) -> str:
-    """What is wrong, out of the framed paragraphs that tyro and argparse write: the first, and flags that come close."""
+    """What is wrong, out of the framed paragraphs of tyro's message: the first one, and flags that come close."""
     lines = [line.strip("│ ") for line in message.splitlines() if not line.startswith(("╭", "╰", "usage:"))]
     text = "\n".join(lines)
     first, *others = re.split(r"\n─+\n", text)
-    reason = " ".join(first.split("Got errors:")[0].split()).rstrip(".")
+    reason = re.sub(r"^colorlib \w+: error: ", "", " ".join(first.split("Got errors:")[0].split()).rstrip("."))
     close = re.findall(r"^(--[\w-]+)", "\n".join(others), flags=re.MULTILINE)
     known = [flag for flag in dict.fromkeys(close) if flag not in reason]
     return f"{reason}; perhaps you meant {' or '.join(known)}" if known else reason

@@ -33,6 +33,7 @@ from colorlib.flags import (
     ResumeFlags,
     TrainFlags,
 )
+from colorlib.history import Record
 from colorlib.inference import Colorizer, Result
 from colorlib.training import CROP_MARGIN, FLUSH_EVERY, Trainer
 
@@ -208,18 +209,209 @@ def _agree_to_stop(came: list[int], trainer: Trainer) -> bool:
 
 
 class _Progress:
-    """A bar with losses, images a second and the time that remains, in steps or, for such a target, in seconds."""
+    """A bar with losses, images a second and the time that remains; it counts steps, or seconds if the target does."""
 
     def __init__(self, trainer: Trainer) -> None:
-        self.trainer, steps = trainer, trainer.target_steps
-        self.by_steps = steps is not None
-        total = steps if steps is not None else math.ceil(60 * (trainer.recipe.minutes or 0))
-        pause = 0.2 if sys.stderr.isatty() else 20  # seconds; a log needs no animation
+        self.trainer, self.steps = trainer, trainer.target_steps
+        self.images, self.seconds = math.nan, trainer.seconds
+        total = self.steps or math.ceil(60 * (trainer.recipe.minutes or 0))
+        pause = 0.2 if sys.stderr.isatty() else 20.0  # seconds; a log needs no animation
+        quiet = {"disable": True} if distributed.rank() else {}
         self.bar = tqdm(
-            total=total, initial=self._position(), unit="step" if self.by_steps else "s", mininterval=pause,
-            disable=distributed.rank() > 0 or QUIET,
-        )  # fmt: skip
-        self.images, self.seconds = 0.0, trainer.seconds
+            total=total, initial=self._position(), unit="step" if self.steps else "s", mininterval=pause, **quiet
+        )
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def update(self, record: Record) -> None:
+        """Move the bar; read the losses only every so often, for reading them waits for the device."""
+        if record.step % FLUSH_EVERY == 0:
+            batches = self.trainer.batches
+            images = record["epoch"] * batches.steps_per_epoch * batches.batch_size
+            speed = (images - self.images) / (self.trainer.seconds - self.seconds)
+            self.images, self.seconds = images, self.trainer.seconds
+            losses = [f"{name} {record[name]:.3g}" for name in ("l1", "g_adversarial", "d_loss") if name in record]
+            self.bar.set_postfix_str(", ".join([*losses, f"{speed:.1f} images/s"]), refresh=False)
+        self.bar.update(self._position() - self.bar.n)
 
     def _position(self) -> int:
-        return self.trainer.step if self.by_steps else min(int(self.trainer.seconds), self.bar.total)
+        return self.trainer.step if self.steps else int(self.trainer.seconds)
+
+
+def _duration(seconds: float) -> str:
+    """`12 s`, `34 min` or `5 h 6 min`."""
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+# --- colorize ------------------------------------------------------------------------------------------------
+
+
+def colorize(flags: ColorizeFlags) -> int:
+    """Colour each photograph. Each failure is named; raises ColorlibError if there is nothing else."""
+    if not flags.photos:
+        raise ValueError("expected at least one photograph or folder, got none")
+    colorizer = Colorizer.load(flags.weights, flags.device)
+    results = colorizer.colorize_many(
+        flags.photos, flags.out, strength=flags.strength, max_pixels=flags.max_pixels, overwrite=flags.overwrite
+    )
+    failed = [result for result in results if result.error]
+    if len(failed) == len(results):
+        raise ColorlibError(_all_failures(failed))
+    for result in failed:
+        print(f"colorlib: {_failure(result)}", file=sys.stderr)
+    for result in results:
+        for note in result.notes:
+            say(f"{result.source}: {note}")
+    done = len(results) - len(failed)
+    say(f"{done} of {len(results)} photographs are in {flags.out}, in colours of the weights {colorizer.name}")
+    return 1 if failed else 0
+
+
+def _failure(result: Result) -> str:
+    """The reason, which names its file."""
+    reason = result.error or ""
+    return reason if str(result.source) in reason else f"{result.source}: {reason}"
+
+
+def _all_failures(failed: list[Result]) -> str:
+    named = "; ".join(map(_failure, failed[:NAMED_FAILURES]))
+    if len(failed) == 1:
+        return named
+    more = f"; and {len(failed) - NAMED_FAILURES} more" if len(failed) > NAMED_FAILURES else ""
+    return f"none of {len(failed)} photographs could be coloured: {named}{more}"
+
+
+# --- evaluate ------------------------------------------------------------------------------------------------
+
+# How the columns of the table are headed and rounded; those that are missing here are whole numbers or in 0..1.
+HEADINGS = {
+    "psnr": ("PSNR in dB, higher is better", ".2f"),
+    "ssim": ("SSIM, higher is better", ".3f"),
+    "ciede2000": ("CIEDE2000, lower is better", ".2f"),
+    "colorfulness": ("colorfulness", ".1f"),
+    "colorfulness_difference": ("colorfulness, difference to the truth", ".1f"),
+    "chroma_ratio": ("chroma ratio, 1 is the truth's", ".3f"),
+    "a_intersection": ("histogram of a, 1 is the truth's", ".3f"),
+    "b_intersection": ("histogram of b, 1 is the truth's", ".3f"),
+    "fid": ("FID, lower is better", ".1f"),
+    "lpips": ("LPIPS, lower is better", ".3f"),
+}
+
+
+def evaluate(flags: EvaluateFlags) -> int:
+    """Measure, print the table a metric a line, and write it a model a line."""
+    from colorlib.evaluation import evaluate as measure
+
+    if not flags.weights:
+        raise ValueError("expected weights to evaluate, got none; try --weights default")
+    models = {name: Colorizer.load(name, flags.device) for name in flags.weights}
+    size = flags.size or next(iter(models.values())).recipe.size
+    source = open_source(flags.data, size, flags.split)
+    table = measure(
+        models, source, batch_size=flags.batch_size, n=flags.n, seed=flags.seed, device=flags.device,
+        fid_weights=flags.fid_weights, lpips_weights=flags.lpips_weights,
+    )  # fmt: skip
+    say(f"{source.name}, {source.split} split: {table['n'].iloc[0]} images at {size} px")
+    say(_as_text(table))
+    if flags.csv is not None:
+        flags.csv.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(flags.csv)
+        say(f"in full precision: {flags.csv}")
+    return 0
+
+
+def _as_text(table: DataFrame) -> str:
+    """A line a metric, a column a model; below, why a metric is missing."""
+    shown = [name for name in HEADINGS if name in table and not table[name].isna().all()]
+    rows = [["", *map(str, table.index)]]
+    rows += [[HEADINGS[name][0], *(f"{value:{HEADINGS[name][1]}}" for value in table[name])] for name in shown]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
+    return "\n".join([*lines, *(f"no {name}: {why}" for name, why in table.attrs["notes"].items())])
+
+
+# --- the others ----------------------------------------------------------------------------------------------
+
+
+def demo(flags: DemoFlags) -> int:
+    """Both worlds, a report, and where to look."""
+    from colorlib.demo import run_demo
+
+    done = run_demo(flags.out, seed=flags.seed, device=flags.device, steps=flags.steps, overwrite=flags.overwrite)
+    say(done.summary())
+    say(f"look at {done.report}; the numbers are in {done.out / 'metrics.json'}, the runs and pictures beside it")
+    say("colour photographs of your own with: colorlib colorize PHOTO... --out coloured; `make lab` opens the course")
+    return 0
+
+
+def data(flags: DataFlags) -> int:
+    """List, download, or decode into the cache."""
+    if flags.action == "list":
+        say("\n".join(map(_source_line, list_sources())))
+        return 0
+    if not flags.name:
+        raise ValueError(f"expected a data set, as in: colorlib data {flags.action} NAME; see: colorlib data list")
+    if flags.action == "get":
+        say(f"{flags.name} is in {download(flags.name)}")
+        return 0
+    source, _ = _open_data(flags.name, flags.size)
+    say(f"train: {len(source):,} images")
+    for split in SPLITS[1:]:
+        try:
+            say(f"{split}: {len(open_source(flags.name, flags.size, split)):,} images")
+        except DataError as error:
+            say(f"{split}: none ({error})")
+    return 0
+
+
+def _source_line(row: dict[str, str]) -> str:
+    return f"{row['name']:<12} on disk: {row['on_disk']:<6} {row['what']}; download: {row['size']}; {row['licence']}"
+
+
+def doctor(flags: DoctorFlags) -> int:
+    """Say what works here; 1 if something does not."""
+    from colorlib.doctor import doctor as examine
+    from colorlib.doctor import format_checks
+
+    checks = examine()
+    say(format_checks(checks))
+    return 1 if any(check.ok is False for check in checks) else 0
+
+
+def export(flags: ExportFlags) -> int:
+    """Write ONNX and say how far it is from torch."""
+    from colorlib.export import export_onnx
+
+    done = export_onnx(Colorizer.load(flags.weights, "cpu"), flags.out)
+    say(f"{flags.out}: {done['bytes'] / 1e6:.1f} MB, at most {done['max_difference']:.1e} from torch in network units")
+    return 0
+
+
+class Command(NamedTuple):
+    """The dataclass of a command's flags, and what to do with them."""
+
+    flags: type
+    run: Callable[[Any], int]
+
+
+COMMANDS = {
+    "demo": Command(DemoFlags, demo),
+    "train": Command(TrainFlags, train),
+    "resume": Command(ResumeFlags, resume),
+    "colorize": Command(ColorizeFlags, colorize),
+    "evaluate": Command(EvaluateFlags, evaluate),
+    "data": Command(DataFlags, data),
+    "doctor": Command(DoctorFlags, doctor),
+    "export": Command(ExportFlags, export),
+}

@@ -104,8 +104,8 @@ def _requirements(extra: str | None) -> list[Requirement]:
     requirements = [Requirement(line) for line in lines]
     if extra is None:
         return [need for need in requirements if need.marker is None or need.marker.evaluate({"extra": ""})]
-    return [need for need in requirements if need.marker and need.marker.evaluate({"extra": extra})
-            and not need.marker.evaluate({"extra": ""})]  # fmt: skip
+    conditional = [need for need in requirements if need.marker is not None and not need.marker.evaluate({"extra": ""})]
+    return [need for need in conditional if need.marker and need.marker.evaluate({"extra": extra})]
 
 
 def _status(need: Requirement) -> tuple[bool, str]:
@@ -140,10 +140,12 @@ def _device() -> list[Check]:
     precision = pick_precision("auto", device)
     complaint = works(device, precision)
     if complaint:
-        advice = "use --device cpu, or install a torch built for this device" if device.type != "cpu" else "use --precision fp32"
+        advice = (
+            "use --precision fp32" if device.type == "cpu" else "use --device cpu, or a torch built for this device"
+        )
         return [Check("device", False, f"{_describe(device)} in {precision}: {complaint}; {advice}")]
-    speed = f"about {_images_per_second(device, precision):,.0f} images/s of {SPEED_SIDE} px through three small convolutions"
-    return [Check("device", True, f"{_describe(device)} in {precision}, {speed} (trained)")]
+    speed = f"trains three small convolutions at about {_images_per_second(device, precision):,.0f} images/s"
+    return [Check("device", True, f"{_describe(device)} in {precision}, {speed} of {SPEED_SIDE} px")]
 
 
 def _describe(device: torch.device) -> str:
@@ -210,7 +212,7 @@ def _cache() -> list[Check]:
         warnings.simplefilter("always")
         folder = cache_folder(None)
     if said:
-        return [Check("cache", False, f"{one_line(said[0].message)}; set COLORLIB_CACHE to a folder that can be written")]
+        return [Check("cache", False, " ".join(str(said[0].message).split()))]
     return [Check("cache", True, f"{folder} can be written to")]
 
 
@@ -228,4 +230,5 @@ def _weights() -> list[Check]:
     if "default" in names:
         return [Check("weights", True, f"shipped: {', '.join(names)}")]
     found = f"only {', '.join(names)}" if names else "none"
-    return [Check("weights", False, f"expected default among the shipped weights, found {found}; reinstall {DISTRIBUTION}")]
+    text = f"expected default among the shipped weights, found {found}; reinstall {DISTRIBUTION}"
+    return [Check("weights", False, text)]

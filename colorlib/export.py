@@ -65,7 +65,7 @@ def export_onnx(
         difference = _largest_difference(generator, temporary, shapes)
         if not difference <= TOLERANCE:  # true for NaN
             raise ColorlibError(
-                f"expected onnxruntime and torch to agree to {TOLERANCE:g}, they differ by {difference:g}; try another opset"
+                f"onnxruntime and torch differ by {difference:g}, expected {TOLERANCE:g} at most; try another opset"
             )
         os.replace(temporary, path)
     finally:
@@ -87,17 +87,23 @@ def _check_installed() -> None:
 
 
 def _export(generator: nn.Module, example: Tensor, dynamic: bool, opset: int) -> ONNXProgram:
-    free = torch.export.Dim.DYNAMIC
-    shapes = ({0: free, 2: free, 3: free},) if dynamic else None
-    names = {"input_names": ["L"], "output_names": ["ab"]}
+    names = {0: "batch", 2: "height", 3: "width"}
+    shapes = ({side: torch.export.Dim(name) for side, name in names.items()},) if dynamic else None
     try:
         with _quiet():
             program = torch.onnx.export(
-                generator, (example,), dynamo=True, verbose=False, opset_version=opset, dynamic_shapes=shapes, **names
+                generator,
+                (example,),
+                input_names=["L"],
+                output_names=["ab"],
+                opset_version=opset,
+                dynamic_shapes=shapes,
+                dynamo=True,
+                verbose=False,
             )
     except Exception as error:  # the exporter raises whatever the layer at hand makes it raise
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise ColorlibError(f"torch cannot export this generator: {reason}; try dynamic=False or another opset") from error
+        raise ColorlibError(f"torch cannot export this: {reason}; try dynamic=False or another opset") from error
     assert program is not None, "dynamo=True returns a program"
     return program
 

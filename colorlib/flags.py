@@ -100,7 +100,7 @@ class ResumeFlags:
     Example: colorlib resume runs/mine --epochs 40
     """
 
-    run: Positional[Path]
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
     """Folder of the run."""
     steps: int | None = None
     """New target: stop when the run has this many updates of G in all."""
@@ -124,7 +124,7 @@ class ColorizeFlags:
     Example: colorlib colorize old.jpg album/ --out coloured
     """
 
-    photos: Positional[tuple[Path, ...]]
+    photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO...")]
     """Photographs, or folders of them."""
     out: Path
     """Folder for the coloured photographs."""

@@ -88,7 +88,8 @@ def find_images(folder: Path) -> list[Path]:
     found = []
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(root, name) for name in files if not name.startswith(".") and Path(name).suffix.lower() in suffixes]
+        visible = [Path(root, name) for name in files if not name.startswith(".")]
+        found += [path for path in visible if path.suffix.lower() in suffixes]
     return sorted(found)
 
 
@@ -183,7 +184,8 @@ def _to_8_bit(image: Image.Image, notes: list[str]) -> Image.Image:
     low, high = 0.0, 65535.0
     if not image.mode.startswith("I;16"):
         low, high = _assumed_range(float(values.min()), float(values.max()), image.mode == "F")
-        notes.append(f"{'float' if image.mode == 'F' else 'integer'} values taken as {low:g} (black) to {high:g} (white)")
+        kind = "float" if image.mode == "F" else "32-bit"
+        notes.append(f"{kind} values taken as {low:g} (black) to {high:g} (white)")
     return Image.fromarray(_round_to_8_bit((values - low) / max(high - low, 1e-30)))
 
 
@@ -198,7 +200,7 @@ def _round_to_8_bit(values: np.ndarray) -> np.ndarray:
 
 
 def _lab_to_srgb(image: Image.Image) -> Image.Image:
-    return _transform(image, ImageCms.createProfile("LAB"), "LAB")
+    return _transform(image, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")), "LAB")
 
 
 def _apply_profile(image: Image.Image, data: bytes, notes: list[str]) -> Image.Image:
@@ -207,9 +209,10 @@ def _apply_profile(image: Image.Image, data: bytes, notes: list[str]) -> Image.I
         profile = ImageCms.ImageCmsProfile(BytesIO(data))
         if "sRGB" in (profile.profile.profile_description or ""):
             return image
-        mode = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(profile.profile.xcolor_space.strip())
+        space = profile.profile.xcolor_space.strip()
+        mode = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(space)
         if mode is None or (mode != image.mode and (mode, image.mode) != ("RGB", "L")):
-            notes.append(f"ICC profile is for {profile.profile.xcolor_space.strip()}, the picture is {image.mode}: ignored")
+            notes.append(f"ICC profile is for {space}, the picture is {image.mode}: ignored")
             return image
         return _transform(image.convert(mode), profile, mode)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:

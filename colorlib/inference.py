@@ -1,18 +1,17 @@
 """Colour for photographs of any size: the network says what colour, the photograph keeps every detail.
 
-The generator sees the lightness at the resolution it was trained on. Its chroma is brought to full resolution by a
-filter that follows the edges of the photograph's own lightness, joined with that lightness, and mapped into sRGB by
-chroma alone. The full-resolution part works in bands of rows, so that memory does not grow with the photograph.
+The generator sees the lightness at the resolution it was trained on; `upsampling` brings its chroma to the
+photograph's resolution and joins it with the photograph's own lightness.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -20,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor, nn
@@ -32,18 +30,11 @@ from colorlib.devices import pick_device
 from colorlib.errors import CheckpointError, ColorlibError
 from colorlib.images import MAX_PIXELS, ImageLike, ReadImage, find_images, one_line, open_header, read_image
 from colorlib.recipes import Recipe
+from colorlib.upsampling import ChromaField, as_batch, join_with_own_lightness
 
 # A panorama's long side is at most this many times the training size; beyond that its short side shrinks.
 MAX_ASPECT = 4
-# Window (2r + 1 pixels of the network's image) and regularisation (units of L squared) of the guided filter: of
-# r 1..8 and eps 1e-3..1e-1 the pair with the least chroma error on photographs, 13 % below bilinear upsampling.
-RADIUS = 2
-EPS = 4e-3
-# Pixels in a band, about 12 MB of intermediate values, and how many bands are worked on at a time at most.
-BAND_PIXELS = 2**17
-MAX_WORKERS = 8
-# Lightness levels and hues of the table of the gamut.
-GAMUT_LEVELS, GAMUT_HUES = 257, 361
+KEPT = "already there, kept; overwrite to redo it"
 
 
 class Colorizer:
@@ -52,7 +43,9 @@ class Colorizer:
     `Colorizer.load(...)` reads one from a file; `Colorizer(trainer.generator, trainer.recipe)` takes one at hand.
     """
 
-    def __init__(self, generator: nn.Module, recipe: Recipe, *, device: str | torch.device = "cpu", name: str = "") -> None:
+    def __init__(
+        self, generator: nn.Module, recipe: Recipe, *, device: str | torch.device = "cpu", name: str = ""
+    ) -> None:
         self.device = pick_device(device)
         self.generator = generator.to(self.device)
         self.recipe = recipe
@@ -99,7 +92,7 @@ class Colorizer:
 
     def colorize_many(
         self,
-        paths: Iterable[str | Path],
+        paths: str | Path | Iterable[str | Path],
         out: str | Path,
         *,
         strength: float = 1.0,
@@ -121,7 +114,7 @@ class Colorizer:
             if isinstance(output, str):
                 results.append(Result(source, error=output))
             elif output.exists() and not overwrite:
-                results.append(Result(source, output, skipped=True, notes=("already there, kept; overwrite to redo it",)))
+                results.append(Result(source, output, skipped=True, notes=(KEPT,)))
             else:
                 work = functools.partial(self._colorize, strength=strength, tta=tta)
                 results.append(_colorize_file(work, source, output, max_pixels))
@@ -130,12 +123,12 @@ class Colorizer:
     def _colorize(self, photo: ReadImage, strength: float, tta: bool) -> Image.Image:
         height, width = photo.rgb.shape[:2]
         small = _shrink(photo.rgb, network_size(height, width, self.recipe.size))
-        L, _ = color.split_lab(color.to_float(_as_batch(small)))
+        L, _ = color.split_lab(color.to_float(as_batch(small)))
         ab = self.predict(L)
         if tta:
             ab = (ab + self.predict(L.flip(-1)).flip(-1)) / 2
         field = ChromaField.fit(L.to(self.device), strength * ab.to(self.device))
-        picture = Image.fromarray(_join(photo.rgb, field))
+        picture = Image.fromarray(join_with_own_lightness(photo.rgb, field))
         if photo.alpha is not None:
             picture.putalpha(Image.fromarray(photo.alpha))
         return picture
@@ -150,130 +143,11 @@ def network_size(height: int, width: int, size: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-# --- from the network's resolution to the photograph's -------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ChromaField:
-    """Chroma at any resolution: `ab = slope * L + base`, both maps at the network's resolution.
-
-    The fast guided filter (He & Sun 2015; He, Sun & Tang 2013, eq. 5, 6 and 8): in each window chroma is fitted as a
-    linear function of lightness; the coefficients, smooth, are upsampled bilinearly and applied to the lightness of
-    the photograph, whose edges chroma then follows. The filter alone blurs: even at the network's own resolution it
-    does not return what went in. So what it lost there, `ab - (slope * L + base)`, is added back; the fit's own base
-    cancels against it, and what is upsampled is `ab - slope * L`.
-    """
-
-    slope: Float[Tensor, "1 2 h w"]
-    base: Float[Tensor, "1 2 h w"]
-
-    @classmethod
-    def fit(cls, L: Float[Tensor, "1 1 h w"], ab: Float[Tensor, "1 2 h w"]) -> ChromaField:
-        slope = guided_slope(L, ab)
-        return cls(slope, ab - slope * L)
-
-    def rows(self, L: Float[Tensor, "1 1 rows w"], top: int, height: int) -> Float[Tensor, "1 2 rows w"]:
-        """Chroma for rows `top`, `top + 1`, ... of a photograph `height` rows high, of which `L` is the lightness."""
-        slope, base = _upsample_rows(torch.cat([self.slope, self.base], 1), top, height, L.shape[-2:]).chunk(2, 1)
-        return base.addcmul(slope, L)
-
-
-def guided_slope(
-    L: Float[Tensor, "1 1 h w"], ab: Float[Tensor, "1 2 h w"], radius: int = RADIUS, eps: float = EPS
-) -> Float[Tensor, "1 2 h w"]:
-    """How chroma changes with lightness around each pixel: `cov(L, ab) / (var(L) + eps)` of a window, averaged over
-    the windows that hold the pixel (He, Sun & Tang 2013, eq. 5 and 8). Windows are cut at the border.
-    """
-    mean = functools.partial(
-        F.avg_pool2d, kernel_size=2 * radius + 1, stride=1, padding=radius, count_include_pad=False
-    )
-    mean_L = mean(L)
-    covariance = mean(L * ab) - mean_L * mean(ab)
-    variance = mean(L * L) - mean_L * mean_L
-    return mean(covariance / (variance + eps))
-
-
-def _upsample_rows(maps: Tensor, top: int, height: int, size: torch.Size) -> Tensor:
-    """Some rows of `maps` enlarged bilinearly to `height` rows: `F.interpolate`'s, without the other rows."""
-    rows, width = size
-    position = (torch.arange(top, top + rows, device=maps.device) + 0.5) * (maps.shape[-2] / height) - 0.5
-    position = position.clamp(0, maps.shape[-2] - 1)
-    above = position.long()
-    below = (above + 1).clamp(max=maps.shape[-2] - 1)
-    weight = (position - above).view(-1, 1)
-    mixed = torch.lerp(maps[..., above, :], maps[..., below, :], weight.to(maps.dtype))
-    return F.interpolate(mixed, size=(rows, width), mode="bilinear", align_corners=False)
-
-
-def _join(rgb: UInt8[np.ndarray, "h w 3"], field: ChromaField) -> UInt8[np.ndarray, "h w 3"]:
-    """The photograph's own lightness with the field's chroma, band by band."""
-    height, width = rgb.shape[:2]
-    joined = np.empty_like(rgb)
-    step = max(1, BAND_PIXELS // width)
-
-    def join_band(top: int) -> None:
-        with torch.inference_mode():  # of this thread
-            joined[top : top + step] = _join_band(rgb[top : top + step], field, top, height)
-
-    with _one_core_each() as workers, ThreadPoolExecutor(workers) as pool:
-        for _ in pool.map(join_band, range(0, height, step)):
-            pass  # asked for, an exception of a worker is raised here
-    return joined
-
-
-def _join_band(rgb: UInt8[np.ndarray, "rows w 3"], field: ChromaField, top: int, height: int) -> np.ndarray:
-    band = _as_batch(rgb).to(field.slope.device)
-    L, _ = color.split_lab(color.to_float(band))
-    ab = field.rows(L, top, height)
-    lab = torch.cat([(L + 1) * color.L_SCALE, ab * color.AB_SCALE], dim=1)
-    colours = color.to_uint8(color.lab_to_rgb(_reduce_chroma(lab)))
-    return colours[0].permute(1, 2, 0).cpu().numpy()
-
-
-@contextmanager
-def _one_core_each() -> Iterator[int]:
-    """How many bands to work on at a time, while torch gives a thread one core.
-
-    Torch would split each of the hundred small operations of a band over all cores and wait for the slowest, a
-    hundred times: on a busy machine a photograph took ten times as long that way. Bands need no waiting.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield min(threads, MAX_WORKERS)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _reduce_chroma(lab: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
-    """`color.reduce_chroma` by a table, 30 times as fast: the same lightness, and chroma within 0.1 on average."""
-    L, a, b = lab.unbind(1)
-    where = torch.stack([torch.atan2(b, a) / torch.pi, L / color.L_SCALE - 1], dim=-1)
-    limit = F.grid_sample(_gamut_table().to(lab.device), where, padding_mode="border", align_corners=True)[:, 0]
-    factor = (limit / torch.hypot(a, b).clamp(min=1e-6)).clamp(max=1)
-    factor = torch.where(color.in_gamut(lab), 1.0, factor)
-    return torch.stack([L, a * factor, b * factor], dim=1)
-
-
-@functools.lru_cache(maxsize=1)
-def _gamut_table() -> Float[Tensor, "1 1 levels hues"]:
-    """The largest chroma that sRGB can show, by lightness (0..100) and hue (-pi..pi)."""
-    hue = torch.linspace(-torch.pi, torch.pi, GAMUT_HUES).expand(GAMUT_LEVELS, GAMUT_HUES)
-    L = torch.linspace(0, 2 * color.L_SCALE, GAMUT_LEVELS)[:, None].expand_as(hue)
-    beyond = 2 * color.AB_SCALE  # more chroma than sRGB has at any hue
-    lab = torch.stack([L, beyond * hue.cos(), beyond * hue.sin()])
-    return color.reduce_chroma(lab)[1:].norm(dim=0)[None, None]
-
-
-def _shrink(rgb: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
+def _shrink(rgb: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:
     if rgb.shape[:2] == size:
         return rgb
     # Bicubic, as the photographs for training were; reducing_gap first averages whole blocks of a large photograph.
     return np.array(Image.fromarray(rgb).resize(size[::-1], Image.Resampling.BICUBIC, reducing_gap=3.0))
-
-
-def _as_batch(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "1 3 h w"]:
-    return torch.from_numpy(rgb).permute(2, 0, 1).unsqueeze(0).contiguous()
 
 
 def _check_strength(strength: float) -> None:
@@ -314,7 +188,7 @@ def _weights_file(path_or_name: str | Path) -> Iterator[Path]:
 def _of_run(folder: Path) -> Path:
     path = folder / "generator.safetensors"
     if not path.is_file():
-        raise CheckpointError(f"expected {path}, which is not there; is {folder} a run, and has it saved a checkpoint yet?")
+        raise CheckpointError(f"expected {path}, found none; has the run saved a checkpoint yet?")
     return path
 
 
@@ -333,7 +207,7 @@ class Result:
     """The output was there already and has been kept."""
 
 
-def _plan(paths: Iterable[str | Path], out: Path) -> list[tuple[Path, Path | str]]:
+def _plan(paths: str | Path | Iterable[str | Path], out: Path) -> list[tuple[Path, Path | str]]:
     """Each source with its output, or with the reason why it can have none. No two outputs share a name."""
     sources = list(_find_sources(paths, out))
     inputs = {_identity(source) for source, _ in sources if source.is_file()}
@@ -352,7 +226,7 @@ def _plan(paths: Iterable[str | Path], out: Path) -> list[tuple[Path, Path | str
     return planned
 
 
-def _find_sources(paths: Iterable[str | Path], out: Path) -> Iterator[tuple[Path, Path]]:
+def _find_sources(paths: str | Path | Iterable[str | Path], out: Path) -> Iterator[tuple[Path, Path]]:
     """Each file with its place below the output folder. A folder without pictures comes back itself."""
     for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
         if not path.is_dir():
@@ -366,15 +240,13 @@ def _find_sources(paths: Iterable[str | Path], out: Path) -> Iterator[tuple[Path
 
 def _free_name(out: Path, folder: Path, source: Path, taken: set[str]) -> Path:
     name = _output_name(source)
-    candidates = [name, f"{source.resolve().parent.name}-{name}"]
-    number = 2
-    while True:
-        output = out / folder / (candidates.pop(0) if candidates else f"{number}-{name}")
-        number += not candidates
-        # Compared without case: Windows and macOS hold a.jpg and A.JPG to be one file.
-        if str(output).casefold() not in taken:
-            taken.add(str(output).casefold())
-            return output
+    names = itertools.chain(
+        [name, f"{source.resolve().parent.name}-{name}"], (f"{n}-{name}" for n in itertools.count(2))
+    )
+    # Compared without case: Windows and macOS hold a.jpg and A.JPG to be one file.
+    output = next(out / folder / free for free in names if str(folder / free).casefold() not in taken)
+    taken.add(str(output.relative_to(out)).casefold())
+    return output
 
 
 def _output_name(source: Path) -> str:

@@ -109,6 +109,7 @@ def test_spectral_norm_makes_the_largest_singular_value_one() -> None:
 @pytest.mark.parametrize(("channels", "stride"), [(6, 1), (9, 1), (6, 2)])
 def test_a_residual_block_is_the_sum_of_branch_and_shortcut_and_both_learn(channels: int, stride: int) -> None:
     block = ResidualBlock(6, channels, stride=stride)
+    initialise(block, make_rng("block"))
     x = noise(2, 6, 8, 8).requires_grad_()
     y = block(x)
     assert y.shape == (2, channels, 8 // stride, 8 // stride)
@@ -130,11 +131,12 @@ def test_the_gradient_takes_the_shortcut_when_the_branch_is_cut() -> None:
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_a_residual_step_up_starts_from_one_pixel(norm: str) -> None:
-    step = ResidualUp(8, 3, 5, norm=norm)
+    step = ResidualUp(8, 3, 32, norm=norm)
+    initialise(step, make_rng("step"))
     x, skip = noise(1, 8, 1, 1).requires_grad_(), noise(1, 3, 2, 2).requires_grad_()
     y = step(x, skip)
-    assert y.shape == (1, 5, 2, 2)
-    (y * noise(1, 5, 2, 2, key="weights")).sum().backward()
+    assert y.shape == (1, 32, 2, 2)
+    (y * noise(1, 32, 2, 2, key="weights")).sum().backward()
     assert x.grad.abs().sum() > 0 and skip.grad.abs().sum() > 0
 
 

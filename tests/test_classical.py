@@ -270,6 +270,13 @@ class TestScribbles:
             classical.neighbour_weights(L, 2, 1.5).toarray(), dense_weights(L, 2, 1.5), atol=1e-9
         )
 
+    def test_the_last_step_of_8_bits_is_no_edge_of_full_strength(self):
+        """Almost flat windows: there the floor of the variance decides."""
+        L = 0.2 + torch.randint(0, 2, (1, 6, 8), generator=make_rng(4)) / 255
+        dense = dense_weights(L, 1, 1.0)
+        np.testing.assert_allclose(classical.neighbour_weights(L, 1, 1.0).toarray(), dense, atol=1e-6)
+        assert dense[dense > 0].min() > 0.02
+
     def test_colours_stay_between_those_of_the_marks(self):
         L, ab = color.split_lab(photo(4, 40, 40))
         marks = torch.rand(40, 40, generator=make_rng(5)) < 0.02

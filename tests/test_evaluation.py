@@ -138,9 +138,7 @@ def test_every_metric_is_that_of_the_module(source):
             predicted = to_uint8(join_lab(L, ab, gamut="chroma"))
             assert not torch.equal(predicted, to_uint8(join_lab(L, ab)))  # the mapping matters here
             pool.update(predicted, true)
-            scores.append(
-                [measure(predicted, true).item() for measure in measures]
-            )
+            scores.append([measure(predicted, true).item() for measure in measures])
     expected = dict(zip(["psnr", "ssim", "ciede2000"], np.mean(scores, axis=0), strict=True)) | pool.result()
     for model in (painter.train(), Predicting(painter), lambda L: painter.eval()(L)):
         row = table_of({"painter": model}, source, batch_size=3).loc["painter"]

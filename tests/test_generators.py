@@ -71,6 +71,18 @@ def test_the_gradient_of_every_parameter_is_there(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SMALL)
+def test_skips_carry_gradient_past_a_blocked_bottleneck(name: str) -> None:
+    generator = SMALL[name]()
+    encoder = [generator.stem, *generator.down] if isinstance(generator, ResUNet) else (
+        generator.stages if isinstance(generator, BackboneUNet) else generator.down)  # fmt: skip
+    encoder[-1].register_forward_hook(lambda _, inputs, output: output.detach())
+    (generator(lightness(2, 1, 32, 32)) - 0.5).abs().mean().backward()
+    assert untouched(encoder[-1]) == [key for key, _ in encoder[-1].named_parameters()]
+    for block in encoder[:-1]:
+        assert untouched(block) == []
+
+
+@pytest.mark.parametrize("name", SMALL)
 def test_tanh_bounds_the_output_whatever_comes_in(name: str) -> None:
     ab = SMALL[name]().eval()(1e4 * lightness(1, 1, 32, 32))
     assert ab.abs().max() <= 1

@@ -306,7 +306,8 @@ def test_lpips_by_a_second_implementation(alexnet, tmp_path, pair):
     with torch.inference_mode():
         got = distance(one, two)
 
-    calibrated = torch.load(Path(lpips.__file__).parent / "weights/v0.1/alex.pth", weights_only=True)
+    file = Path(lpips.__file__).parent / "weights/v0.1/alex.pth"
+    calibrated = torch.load(file, map_location="cpu", weights_only=True)
     shift, scale = (torch.tensor(v).reshape(3, 1, 1) for v in ([-0.030, -0.088, -0.188], [0.458, 0.448, 0.450]))
     x, y = ((2 * batch - 1 - shift) / scale for batch in (one, two))
     expected, level = torch.zeros(len(one)), 0

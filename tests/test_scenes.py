@@ -17,7 +17,12 @@ QUANTUM = 0.006
 
 @pytest.fixture(scope="module")
 def many():
-    return draw(range(1500), 32, seed=3)
+    return draw(range(1200), 32, seed=3)
+
+
+@pytest.fixture(scope="module")
+def some():
+    return draw(range(200), 32, split="test")
 
 
 def per_object(values, ids, n):
@@ -180,7 +185,7 @@ def test_balloon_colours_are_in_gamut_at_every_hue():
 def test_balloon_hue_is_uniform_and_roofs_are_seven_to_three(many):
     a, b = (per_object(many.true_ab[:, k], many.balloon_id, 3) for k in range(2))
     turn = torch.tensor([math.atan2(y[2], x[2]) / (2 * math.pi) % 1 for x, y in zip(a, b, strict=True)])
-    assert len(turn) > 2500 and kstest(turn.numpy(), "uniform").pvalue > 0.001
+    assert len(turn) > 2000 and kstest(turn.numpy(), "uniform").pvalue > 0.001
     first = torch.tensor([roof[2] > 0 for roof in per_object(many.true_ab[:, 1], many.roof_id, 3)]).float()
     assert abs(first.mean().item() - 0.7) < 4 * math.sqrt(0.21 / len(first))
     distance = (torch.tensor(world.ROOF_AB[0]) - torch.tensor(world.ROOF_AB[1])).norm()
@@ -217,18 +222,18 @@ def test_repainting_changes_the_free_colours_and_nothing_else():
     assert (again.true_ab - scenes.true_ab).norm(dim=1)[scenes.masks["balloons"]].mean() > 0.2
 
 
-@pytest.mark.parametrize("size", [16, 27])
-def test_posterior_against_a_thousand_repaintings(size):
+@pytest.mark.parametrize("size", [16, 24])
+def test_posterior_against_many_repaintings(size):
     """Every pixel, edges included, of a scene of each kind: empirical mean and per-channel median."""
     kinds = draw(range(40), 16).scene_class.tolist()
-    n = 1000
+    n = 600
     for kind in range(len(world.CLASSES)):
         copies = draw([kinds.index(kind)] * n, size)
         samples = repaint(copies, draw_colours(n, make_rng("posterior", kind))).true_ab
         scene = draw([kinds.index(kind)], size)
-        # Standard errors: 0.0067 for the mean on a balloon, 0.0075 on a roof, 0.015 for the median on a balloon.
-        assert (samples.mean(0) - posterior_mean(scene)[0]).abs().max() < 0.033
-        assert (samples.median(0).values - posterior_median(scene)[0]).abs().max() < 0.065
+        # Standard errors: 0.009 for the mean on a balloon, 0.010 on a roof, 0.019 for the median on a balloon.
+        assert (samples.mean(0) - posterior_mean(scene)[0]).abs().max() < 0.04
+        assert (samples.median(0).values - posterior_median(scene)[0]).abs().max() < 0.08
         roof = scene.masks["roofs"][0]
         if kind == world.CLASSES.index("town") and size > 16:
             assert roof.any()
@@ -239,21 +244,21 @@ def test_posterior_against_a_thousand_repaintings(size):
 # ----------------------------------------------------------------------------- the score
 
 
-def test_score_of_the_truth_and_of_grey(many):
-    truth = score(many.true_ab, many)
+def test_score_of_the_truth_and_of_grey(some):
+    truth = score(some.true_ab, some)
     assert truth["balloon_chroma_ratio"] == pytest.approx(1, abs=0.01)
-    assert truth["balloon_hue_concentration"] < 0.06
+    assert truth["balloon_hue_concentration"] < 0.15
     assert truth["background_ab_mae"] < 0.001
-    grey = score(torch.zeros_like(many.true_ab), many)
+    grey = score(torch.zeros_like(some.true_ab), some)
     assert grey["balloon_chroma_ratio"] == pytest.approx(0, abs=0.01)
     assert grey["balloon_hue_concentration"] == 0
-    expected = many.true_ab.abs().mean(1)[many.masks["background"]].mean().item()
+    expected = some.true_ab.abs().mean(1)[some.masks["background"]].mean().item()
     assert grey["background_ab_mae"] == pytest.approx(expected, abs=0.001)
 
 
-def test_score_of_the_exact_answers(many):
+def test_score_of_the_exact_answers(some):
     """A perfect L1 and a perfect L2 model: dull balloons, and each at its own roofs."""
-    l1, l2 = score(posterior_median(many), many), score(posterior_mean(many), many)
+    l1, l2 = score(posterior_median(some), some), score(posterior_mean(some), some)
     between = 0.3 * (torch.tensor(world.ROOF_AB[0]) - torch.tensor(world.ROOF_AB[1])).abs().mean().item()
     for at, other, scored in (("median", "mean", l1), ("mean", "median", l2)):
         assert scored["balloon_chroma_ratio"] < 0.01 and scored["background_ab_mae"] < 0.002
@@ -262,8 +267,8 @@ def test_score_of_the_exact_answers(many):
 
 
 @pytest.mark.parametrize("strength", [0.25, 0.5])
-def test_score_measures_chroma(many, strength):
-    assert score(strength * many.true_ab, many)["balloon_chroma_ratio"] == pytest.approx(strength, abs=0.01)
+def test_score_measures_chroma(some, strength):
+    assert score(strength * some.true_ab, some)["balloon_chroma_ratio"] == pytest.approx(strength, abs=0.01)
 
 
 def test_score_sees_what_an_image_shows():

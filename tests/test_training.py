@@ -106,8 +106,10 @@ def test_pretraining_leaves_the_discriminator_alone(source, recipe: Recipe) -> N
     assert_equal_weights(before, weights(trainer.discriminator))
     assert trainer.history["d_loss"].isna().all()
     run_to_end(trainer, steps=1)
-    assert not torch.equal(before["layers.0.weight"] if "layers.0.weight" in before else next(iter(before.values())),
-                           next(iter(weights(trainer.discriminator).values())))
+    assert not torch.equal(
+        before["layers.0.weight"] if "layers.0.weight" in before else next(iter(before.values())),
+        next(iter(weights(trainer.discriminator).values())),
+    )
 
 
 def test_targets(source, recipe: Recipe) -> None:
@@ -236,48 +238,51 @@ def test_sizes_the_networks_or_the_data_cannot_take(source, recipe: Recipe) -> N
 # --- killed at any moment ------------------------------------------------------------------------------------
 
 
-def _train_forever_saving(out: str, recipe: Recipe) -> None:
+def _train(out: Path, recipe: Recipe) -> None:
     torch.set_num_threads(1)
-    path, source = Path(out), make_source()
-    trainer = Trainer.resume(path, source) if checkpoints.is_run(path) else Trainer(recipe, source, out=path, save_every=1)
+    source = make_source()
+    trainer = Trainer.resume(out, source) if checkpoints.is_run(out) else Trainer(recipe, source, out=out, save_every=1)
     run_to_end(trainer)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
-def test_killed_at_twenty_random_moments_it_ends_with_the_same_weights(tmp_path: Path, source, recipe: Recipe) -> None:
-    """Checkpoints are written at every step, so that most kills fall into a save."""
-    recipe = recipe.replace(steps=60, ema_decay=0.9)
-    torch_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    whole = run_to_end(Trainer(recipe, source))
-    torch.set_num_threads(torch_threads)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["colorlib.training", "conftest"])
-    rng, kills, steps = random.Random(0), 0, []
-    while kills < 20:
-        process = context.Process(target=_train_forever_saving, args=(str(tmp_path / "run"), recipe))
-        process.start()
-        process.join(rng.uniform(0.05, 1.5))
-        if process.exitcode is not None:
-            assert process.exitcode == 0
-            break
-        process.kill()
-        process.join()
-        kills += 1
-        steps.append(_latest_step(tmp_path / "run"))
-    trainer = Trainer.resume(tmp_path / "run", source) if kills else None
-    assert trainer is not None and kills == 20, f"finished after {kills} kills at {steps}: too short a run"
-    assert len(set(steps)) > 3, f"the kills must fall on different steps, got {steps}"
-    torch.set_num_threads(1)
-    run_to_end(trainer)
-    torch.set_num_threads(torch_threads)
-    assert_equal_weights(weights(whole.generator), weights(trainer.generator))
-    assert_equal_weights(weights(whole.averaged_generator), weights(trainer.averaged_generator))
 
 
 def _latest_step(run: Path) -> int:
     return int((run / "latest").read_text()) if (run / "latest").exists() else 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+def test_killed_at_twenty_random_moments_it_ends_with_the_same_weights(
+    tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checkpoints are written at every step, so that many kills fall into a save, and some before the first step."""
+    recipe, out = recipe.replace(steps=80, ema_decay=0.9), tmp_path / "killed"
+    # torch is imported once, in the server that the processes are forked from
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["test_training"])
+    undisturbed = context.Process(target=_train, args=(tmp_path / "whole", recipe))
+    undisturbed.start()
+    rng, steps = random.Random(0), []
+    for _ in range(20):
+        process = context.Process(target=_train, args=(out, recipe))
+        process.start()
+        goal = _latest_step(out) + rng.randint(0, 4)
+        while _latest_step(out) < goal and process.is_alive():
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.05))
+        assert process.is_alive(), "the run must outlast the kills"
+        process.kill()
+        process.join()
+        steps.append(_latest_step(out))
+    assert len(set(steps)) > 5, f"the kills must fall on different steps, got {steps}"
+    last = context.Process(target=_train, args=(out, recipe))
+    for process in (last, undisturbed):
+        if process is last:
+            process.start()
+        process.join()
+        assert process.exitcode == 0
+    for name in ("generator.safetensors", f"checkpoints/{80:08d}/discriminator.safetensors"):
+        assert_equal_weights(checkpoints.read_tensors(out / name), checkpoints.read_tensors(tmp_path / "whole" / name))
 
 
 # --- every preset --------------------------------------------------------------------------------------------

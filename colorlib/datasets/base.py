@@ -41,7 +41,7 @@ class Source(Protocol):
         """The pictures at `indices`, sRGB 0..255. Raises IndexError outside the source."""
 
     def describe(self) -> dict[str, Any]:
-        """What it is, ready for JSON: spec, split, size, n, endless, fingerprint (changes with the content) and more."""
+        """What it is, ready for JSON: spec, split, size, n, endless, a fingerprint of the content, and more."""
 
 
 @dataclass(frozen=True)

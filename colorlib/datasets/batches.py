@@ -112,5 +112,6 @@ def _fitting_batch_size(batch_size: int, source: Source, world_size: int) -> int
     shrunk = len(source) - len(source) % world_size
     if shrunk == 0:
         raise ValueError(f"expected at least {world_size} pictures for {world_size} processes, got {len(source)}")
-    warnings.warn(f"{source.name} has {len(source)} pictures: the batch of {batch_size} shrinks to {shrunk}", stacklevel=3)
+    said = f"{source.name} has {len(source)} pictures: the batch of {batch_size} shrinks to {shrunk}"
+    warnings.warn(said, stacklevel=3)
     return shrunk

@@ -1,4 +1,4 @@
-"""Pictures are decoded once: prepared squares in a memory-mapped file, checked when it is opened, rebuilt when in doubt.
+"""Pictures are decoded once: prepared squares in a memory-mapped file, checked when opened, rebuilt when in doubt.
 
 A prepared set is two files: `SIDE-KEY.npy`, uint8 `(n, 3, side, side)`, and `SIDE-KEY.json`, which says what each row
 holds and the checksum of the array. KEY hashes what the pictures were made from, so a changed source has another name.
@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import tempfile
+import time
 import uuid
 import warnings
 import zlib
@@ -39,6 +40,8 @@ DECODING_THREADS = 2
 CHUNK = 1 << 20
 # The checksum reads a file of up to 256 MiB whole, of a larger one 256 evenly spread MiB: well under a second.
 CHECKED_CHUNKS = 256
+# Seconds after which a file under its temporary name has nobody who still writes it.
+ABANDONED = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -67,22 +70,44 @@ def prepare(
     label: str,
     key: str,
     folder: Path,
+    drawn_from: int = 0,
     progress: bool = True,
 ) -> Prepared:
     """The squares of `pictures()` from the cache in `folder`, after making them where they are not there.
 
     `key` hashes what the pictures come from, `label` names the set in the cache and in messages. Bad pictures are left
-    out, with one warning that names them. Raises DataError where more than a tenth is bad, or where the cache and the
-    temporary folder are both full.
+    out, with one warning that names them. Raises DataError where more than a tenth is bad (but a split that chance drew
+    from 10 pictures or more, `drawn_from`, may have one), or where the cache and the temporary folder are both full.
     """
     key = digest([FORMAT, key, side])
     place = folder / _as_file_name(label)
     prepared = _open(place / f"{side}-{key}", side)
     if prepared is None:
-        prepared = _build_somewhere(pictures(), side, label, key, place, progress)
+        job = _Job(pictures(), side, label, drawn_from, progress)
+        prepared = _build_somewhere(job, place / f"{side}-{key}")
     if prepared.bad:
         warnings.warn(bad_summary(label, prepared.bad, len(prepared.array)), stacklevel=4)
     return prepared
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is to be prepared; see `prepare`."""
+
+    pictures: Sequence[Picture]
+    side: int
+    label: str
+    drawn_from: int
+    progress: bool
+
+    def check(self, bad: dict[str, str]) -> None:
+        """Raise DataError where too many are bad."""
+        n = len(self.pictures)
+        allowed = max(BAD_SHARE * n, 1 if BAD_SHARE * self.drawn_from >= 1 else 0)
+        if len(bad) > allowed or len(bad) == n:
+            raise DataError(
+                f"{bad_summary(self.label, bad, n)}; that is more than {BAD_SHARE:.0%}: repair or remove these files"
+            )
 
 
 def cache_folder(cache: str | Path | None, inputs: Path | None = None) -> Path:
@@ -136,75 +161,68 @@ def _open(stem: Path, side: int) -> Prepared | None:
     return Prepared(array, rows, [p["name"] for p in good], [p["content"] for p in good], index["bad"])
 
 
-def _build_somewhere(
-    pictures: Sequence[Picture], side: int, label: str, key: str, place: Path, progress: bool
-) -> Prepared:
-    """Build in `place`; if it will not take the files (full, read-only, a quota), in a temporary folder."""
+def _build_somewhere(job: _Job, stem: Path) -> Prepared:
+    """Build where the cache is; if it will not take the files (full, read-only, a quota), in a temporary folder."""
     try:
-        return _build(pictures, side, label, place / f"{side}-{key}", progress)
+        return _build(job, stem)
     except OSError as error:
-        place = _fall_back(f"{place} cannot be written ({error.strerror or error})") / place.name
+        place = _fall_back(f"{stem.parent} cannot be written ({error.strerror or error})") / stem.parent.name
     try:
-        return _build(pictures, side, label, place / f"{side}-{key}", progress)
+        return _build(job, place / stem.name)
     except OSError as error:
-        need = len(pictures) * 3 * side * side / 2**20
+        need = len(job.pictures) * 3 * job.side**2 / 2**20
         raise DataError(
-            f"{label}: {need:.0f} MiB of prepared pictures fit neither the cache nor {place} ({error.strerror or error}); "
-            "set COLORLIB_CACHE to a folder with room"
+            f"{job.label}: {need:.0f} MiB of prepared pictures fit neither the cache nor {place} "
+            f"({error.strerror or error}); set COLORLIB_CACHE to a folder with room"
         ) from error
 
 
-def _build(pictures: Sequence[Picture], side: int, label: str, stem: Path, progress: bool) -> Prepared:
+def _build(job: _Job, stem: Path) -> Prepared:
     """Decode all, write array and index under their final names, and open them."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     with _renamed_when_done(stem.with_suffix(".npy")) as array_path:
-        good, bad = _write_array(pictures, side, label, array_path, progress)
+        good, bad = _write_array(job, array_path)
         index = {"format": FORMAT, "checksum": checksum(array_path), "pictures": good, "bad": bad}
     with _renamed_when_done(stem.with_suffix(".json")) as index_path:
         index_path.write_text(json.dumps(index), "utf-8")
     _remove_outdated(stem)
-    prepared = _open(stem, side)
+    prepared = _open(stem, job.side)
     if prepared is None:
         raise OSError(f"what was written to {stem}.npy does not read back")
     return prepared
 
 
-def _write_array(
-    pictures: Sequence[Picture], side: int, label: str, path: Path, progress: bool
-) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def _write_array(job: _Job, path: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """Write a row for each picture, zeros for a bad one; returns the good ones and why each bad one is bad.
 
     Written as a plain file and not through a memory map: on a full disk that is an error and not a crash.
     """
     good: list[dict[str, Any]] = []
     bad: dict[str, str] = {}
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(pictures), 3, side, side)}
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(job.pictures), 3, job.side, job.side)}
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        decoded = _decode_all(pictures, side, label, progress)
-        for row, (picture, (pixels, said)) in enumerate(zip(pictures, decoded, strict=True)):
+        for row, (picture, (pixels, said)) in enumerate(zip(job.pictures, _decode_all(job), strict=True)):
             if pixels is None:
                 bad[picture.name] = said
-                _stop_if_too_bad(label, bad, len(pictures))
+                job.check(bad)
             else:
                 good.append({"row": row, "name": picture.name, "content": said})
-            file.write(bytes(3 * side * side) if pixels is None else pixels.tobytes())
+            file.write(bytes(3 * job.side**2) if pixels is None else pixels.tobytes())
         file.flush()
         os.fsync(file.fileno())
     return good, bad
 
 
-def _decode_all(
-    pictures: Sequence[Picture], side: int, label: str, progress: bool
-) -> Iterator[tuple[np.ndarray | None, str]]:
+def _decode_all(job: _Job) -> Iterator[tuple[np.ndarray | None, str]]:
     """In order, decoded in threads (Pillow lets go of the interpreter while it works), a bounded number ahead."""
-    quiet = {} if progress else {"disable": True}  # not disable=False: that would overrule TQDM_DISABLE
-    bar = tqdm(total=len(pictures), desc=f"preparing {label}", unit="picture", **quiet)
+    quiet = {} if job.progress else {"disable": True}  # not disable=False: that would overrule TQDM_DISABLE
+    bar = tqdm(total=len(job.pictures), desc=f"preparing {job.label}", unit="picture", **quiet)
     with bar, ThreadPoolExecutor(DECODING_THREADS) as pool, warnings.catch_warnings():
         # Pillow warns about odd EXIF data and large images picture by picture; what matters comes as one summary.
         warnings.simplefilter("ignore")
-        for start in range(0, len(pictures), 64):
-            for result in pool.map(lambda picture: _decode(picture, side), pictures[start : start + 64]):
+        for start in range(0, len(job.pictures), 64):
+            for result in pool.map(lambda picture: _decode(picture, job.side), job.pictures[start : start + 64]):
                 bar.update()
                 yield result
 
@@ -221,12 +239,6 @@ def _decode(picture: Picture, side: int) -> tuple[np.ndarray | None, str]:
         return None, one_line(error).removeprefix("cannot read the image: ")
 
 
-def _stop_if_too_bad(label: str, bad: dict[str, str], total: int) -> None:
-    if len(bad) > BAD_SHARE * total:
-        allowed = f"more than {BAD_SHARE:.0%} of them"
-        raise DataError(f"{bad_summary(label, bad, total)}; stopped at {allowed}: repair or remove these files")
-
-
 @contextlib.contextmanager
 def _renamed_when_done(path: Path) -> Iterator[Path]:
     """A name of its own to write to, renamed to `path` on success and removed on failure."""
@@ -239,12 +251,16 @@ def _renamed_when_done(path: Path) -> Iterator[Path]:
 
 
 def _remove_outdated(stem: Path) -> None:
-    """Remove sets of this side made from an earlier state of the source; one still open elsewhere may stay."""
+    """Remove sets of this side made from an earlier state of the source, and what a killed process left half done.
+
+    One that is still open elsewhere may refuse, and stays.
+    """
     side = stem.name.partition("-")[0]
-    for path in stem.parent.glob(f"{side}-*"):
-        if path.stem != stem.name:
-            with contextlib.suppress(OSError):
-                path.unlink()
+    outdated = [path for path in stem.parent.glob(f"{side}-*") if path.stem != stem.name]
+    abandoned = [path for path in stem.parent.glob(f".{side}-*") if time.time() - path.stat().st_mtime > ABANDONED]
+    for path in outdated + abandoned:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _unusable(folder: Path, inputs: Path | None) -> str | None:

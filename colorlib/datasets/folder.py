@@ -22,6 +22,8 @@ from colorlib.images import UNREADABLE_FORMATS
 
 # Of the pictures that no folder assigns to a split: 80 % train, 10 % val, 10 % test.
 CUTS = (0.8, 0.9)
+# Out of about seventy, those that a message names.
+COMMON_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".bmp", ".gif")
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,17 @@ def open_folder(
     if not root.is_dir():
         raise FileNotFoundError(f"expected a folder with photographs, got {root}, which is no folder; check the path")
     folder = cache_folder(cache, root)
-    entries = _entries_of(split, root, folder, progress)
+    entries, drawn_from = _entries_of(split, root, folder, progress)
     if not entries:
-        raise DataError(f"no pictures for {split} in {root}; looked for {', '.join(_common_suffixes())} in all subfolders")
+        looked_for = f"{', '.join(COMMON_SUFFIXES)} and the like, in all subfolders"
+        raise DataError(f"expected pictures for {split} in {root}, found none; looked for {looked_for}")
     prepared = prepare(
         lambda: [picture_file(root / entry.path, entry.path) for entry in entries],
         side,
         label=f"folder:{root.resolve()} {split}",
         key=digest([root.resolve(), *entries]),
         folder=folder,
+        drawn_from=drawn_from,
         progress=progress,
     )
     return prepared.as_source(f"folder:{root}", split, {"path": str(root.resolve())})
@@ -102,22 +106,24 @@ def cut_by_content(hashes: list[str]) -> list[str]:
     return [split_of[h] for h in hashes]
 
 
-def _entries_of(split: str, root: Path, folder: Path, progress: bool) -> list[Entry]:
-    """The files of a split: its own folder where it stands, else its share of what belongs to no other."""
+def _entries_of(split: str, root: Path, folder: Path, progress: bool) -> tuple[list[Entry], int]:
+    """The files of a split, and how many they were drawn from: those of its own folder where it stands, else its share
+    of what belongs to no other."""
     entries = scan(root)
     standing = [name for name in SPLITS if any(entry.path.startswith(f"{name}/") for entry in entries)]
     if split in standing and (split != "train" or len(standing) == len(SPLITS)):
-        return [entry for entry in entries if entry.path.startswith(f"{split}/")]
+        own = [entry for entry in entries if entry.path.startswith(f"{split}/")]
+        return own, len(own)
     if "train" in standing:
         pool = [entry for entry in entries if entry.path.startswith("train/")]
     else:
         pool = [entry for entry in entries if entry.path.partition("/")[0] not in standing]
     if not pool:
-        return []
+        return [], 0
     cuts = cut_by_content(_content_hashes(root, pool, folder, progress))
     # A split with a folder of its own takes nothing from the pool: its share stays in train.
     cuts = ["train" if cut in standing else cut for cut in cuts]
-    return [entry for entry, cut in zip(pool, cuts, strict=True) if cut == split]
+    return [entry for entry, cut in zip(pool, cuts, strict=True) if cut == split], len(pool)
 
 
 def _content_hashes(root: Path, entries: list[Entry], folder: Path, progress: bool) -> list[str]:
@@ -165,11 +171,6 @@ def _entry(root: Path, path: Path) -> Entry | None:
         return None
     status = path.stat()
     return Entry(path.relative_to(root).as_posix(), status.st_size, status.st_mtime_ns)
-
-
-def _common_suffixes() -> list[str]:
-    """What to name in a message: the formats photographs come in, out of about seventy."""
-    return [".jpg", ".jpeg", ".png", ".webp", ".tif", ".bmp", ".gif"]
 
 
 def _read_json(path: Path) -> dict[str, str]:

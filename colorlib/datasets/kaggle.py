@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from colorlib.color import lab_to_rgb, to_uint8
 from colorlib.datasets.base import check_indices, description, digest
-from colorlib.datasets.lightness import Evidence, Lightness, evidence, luma_to_lightness
+from colorlib.datasets.lightness import ALLOWED_IN_A_SET, Evidence, Lightness, evidence, luma_to_lightness
 from colorlib.errors import DataError
 
 GET_IT = "kaggle datasets download shravankumar9892/image-colorization --unzip -p PATH"
@@ -59,7 +59,7 @@ class KaggleSource:
         if images.shape[-1] == self.size:
             return images
         side = (self.size, self.size)
-        resized = F.interpolate(images.float(), side, mode="bicubic", antialias=True, align_corners=False)
+        resized = interpolate(images.float(), side, mode="bicubic", antialias=True, align_corners=False)
         return to_uint8(resized / 255)
 
     def describe(self) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def open_kaggle(path: str | Path, side: int, split: str, *, lightness: Lightness
         return source
     found = _ask(source)
     _say(source.name, found)
-    return KaggleSource(source.name, split, side, gray, parts, found.verdict(), found)
+    return KaggleSource(source.name, split, side, gray, parts, found.verdict(ALLOWED_IN_A_SET), found)
 
 
 def _ask(source: KaggleSource) -> Evidence:
@@ -125,7 +125,7 @@ def _ask(source: KaggleSource) -> Evidence:
 
 
 def _say(name: str, found: Evidence) -> None:
-    verdict = found.verdict()
+    verdict = found.verdict(ALLOWED_IN_A_SET)
     counts = (
         f"of {found.triples} codes {found.impossible_if_lstar} are impossible if it is L*, "
         f"{found.impossible_if_luma} if it is luma"
@@ -141,9 +141,9 @@ def _find(path: Path) -> Path:
         raise FileNotFoundError(f"expected a folder with the Kaggle set, got {path}; get it with: {GET_IT}")
     for pattern in ("", "*", "*/*"):
         for base in sorted(path.glob(pattern)) if pattern else [path]:
-            if (base / "l" / "gray_scale.npy").is_file() or _part_places(base, PARTS[0])[0].is_file():
+            if any(place.is_file() for place in (base / "l" / "gray_scale.npy", *_part_places(base, PARTS[0]))):
                 return base
-    raise FileNotFoundError(f"expected l/gray_scale.npy and ab/ab/ab1.npy in {path}, found neither; get it with: {GET_IT}")
+    raise FileNotFoundError(f"expected l/gray_scale.npy and ab/ab/ab1.npy in {path}, found neither; try: {GET_IT}")
 
 
 def _part_places(base: Path, name: str) -> tuple[Path, Path]:
@@ -154,11 +154,11 @@ def _find_part(base: Path, name: str) -> Path:
     nested, flat = _part_places(base, name)
     if nested.is_file() or flat.is_file():
         return nested if nested.is_file() else flat
-    raise FileNotFoundError(f"expected {nested} or {flat}, found neither: part {name} is missing; get it with: {GET_IT}")
+    raise FileNotFoundError(f"expected {nested} or {flat}, found neither: {name} is missing; get it with: {GET_IT}")
 
 
 def _map(path: Path, expected: tuple[int | str, ...]) -> np.ndarray:
-    """A memory-mapped uint8 array of the expected shape, in which a letter stands for any number, the same each time."""
+    """A memory-mapped uint8 array of the expected shape, in which a name stands for any number, the same each time."""
     if not path.is_file():
         raise FileNotFoundError(f"expected {path}, which is missing; get it with: {GET_IT}")
     shape, dtype, start = _header(path)
@@ -172,9 +172,9 @@ def _map(path: Path, expected: tuple[int | str, ...]) -> np.ndarray:
 
 
 def _fits(shape: tuple[int, ...], expected: tuple[int | str, ...]) -> bool:
-    letters: dict[str, int] = {}
+    named: dict[str, int] = {}
     return len(shape) == len(expected) and all(
-        got == (letters.setdefault(want, got) if isinstance(want, str) else want)
+        got == (named.setdefault(want, got) if isinstance(want, str) else want)
         for got, want in zip(shape, expected, strict=True)
     )
 
@@ -191,7 +191,7 @@ def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
 
 
 def _check_counts(gray: np.ndarray, parts: tuple[np.ndarray, ...], places: list[Path]) -> None:
-    """The parts together must hold as many pictures as the grey; in the published set two fifths, two fifths, a fifth."""
+    """The parts together must hold as many pictures as the grey; as published two fifths, two fifths and a fifth."""
     n = len(gray)
     counts = [len(part) for part in parts]
     if sum(counts) == n:

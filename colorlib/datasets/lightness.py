@@ -23,9 +23,13 @@ Lightness = Literal["L*", "luma", "unknown"]
 
 # Rec. 601, for sRGB as stored: Y' = 0.299 R' + 0.587 G' + 0.114 B'.
 LUMA = (0.299, 0.587, 0.114)
-# Some impossible triples against none or almost none decide; below that they may be rounding of another library.
+# What decides: at least so many impossible triples, and so many times those under the other hypothesis.
 MIN_IMPOSSIBLE = 5
 MIN_RATIO = 5
+# One picture decides only where its codes are OpenCV's own. In a whole set enough colours lie at the edge of the gamut
+# for codes that another library made, or that were resized, to show which hypothesis takes them outside.
+ALLOWED_IN_A_PICTURE = 1 / 2000
+ALLOWED_IN_A_SET = 0.05
 
 OPENCV_WHITE = torch.tensor([0.950456, 1.0, 1.088754], dtype=torch.float64)
 
@@ -38,12 +42,18 @@ class Evidence:
     impossible_if_lstar: int = 0
     impossible_if_luma: int = 0
 
-    def verdict(self) -> Lightness:
-        """The hypothesis that the other one loses against clearly, else `unknown`."""
-        lstar, luma = self.impossible_if_lstar, self.impossible_if_luma
-        if luma >= max(MIN_IMPOSSIBLE, MIN_RATIO * lstar):
-            return "L*"
-        return "luma" if lstar >= max(MIN_IMPOSSIBLE, MIN_RATIO * luma) else "unknown"
+    def verdict(self, allowed: float = ALLOWED_IN_A_PICTURE) -> Lightness:
+        """The hypothesis that the other one loses against clearly, else `unknown`.
+
+        `allowed` is the share of triples that may be impossible under the winner.
+        """
+        for kind, mine, other in (
+            ("L*", self.impossible_if_lstar, self.impossible_if_luma),
+            ("luma", self.impossible_if_luma, self.impossible_if_lstar),
+        ):
+            if other >= max(MIN_IMPOSSIBLE, MIN_RATIO * mine) and mine <= allowed * self.triples:
+                return kind  # type: ignore[return-value]
+        return "unknown"
 
 
 def lightness_kind(gray: UInt8[np.ndarray, "h w"], ab: UInt8[np.ndarray, "h w 2"]) -> Lightness:

@@ -1,0 +1,291 @@
+"""The demonstration: L1 against a conditional GAN, on scenes of known colours and on photographs, with a report."""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+import colorlib
+from colorlib import scenes
+from colorlib.checkpoints import is_run, write_atomic
+from colorlib.color import join_lab, split_lab, to_float, to_uint8
+from colorlib.datasets import Source, open_source
+from colorlib.devices import pick_device
+from colorlib.errors import RunError
+from colorlib.evaluation import evaluate
+from colorlib.figures import compare_runs, grey_image, image_grid, loss_curves, png_bytes, to_numpy
+from colorlib.inference import Colorizer, shipped_weights
+from colorlib.recipes import RECIPES, Recipe
+from colorlib.report import Picture, Section, Table, render
+from colorlib.training import FLUSH_EVERY, Trainer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MODELS = ("l1", "pix2pix")
+# Small enough for two slow cores, large enough to show the difference. The objective is the preset's: lambda_l1 too.
+COMMON = {"width": 32, "d_width": 32, "batch_size": 16, "precision": "fp32"}
+WORLDS: dict[str, dict[str, Any]] = {
+    "scenes": {**COMMON, "size": 32, "steps": 600},
+    "photos": {**COMMON, "size": 64, "steps": 250},
+}
+SCENE_SCORES = ("balloon_chroma_ratio", "balloon_hue_concentration", "background_ab_mae")
+VALIDATIONS = 5
+PICTURES = 6  # in the report, of each world
+SHIPPED_SIZE = 256
+SMOOTH = 25
+FILES = ("report.html", "metrics.json")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What `run_demo` left in `out`: report.html, metrics.json (also here), pictures, and a run a training."""
+
+    out: Path
+    metrics: dict[str, Any]
+
+    @property
+    def report(self) -> Path:
+        return self.out / "report.html"
+
+    def summary(self) -> str:
+        """The numbers that matter, in two lines."""
+        return f"{_balloons(self.metrics['scenes'])}\n{_over_grey(self.metrics['photos'])}"
+
+
+def run_demo(
+    out: str | Path, *, seed: int = 0, device: str = "auto", steps: int | None = None, overwrite: bool = False
+) -> Demo:
+    """Train `l1` and `pix2pix` on scenes and on photographs, colour what was held out, measure, and write a report.
+
+    `steps` replaces the number of steps of each training: a few show that everything works. Raises RunError if `out`
+    holds a demonstration already, unless `overwrite`.
+    """
+    started, out = time.monotonic(), Path(out)
+    _prepare(out, overwrite)
+    target = pick_device(device)
+    metrics: dict[str, Any] = {}
+    sections = []
+    for world, settings in WORLDS.items():
+        settings = settings if steps is None else {**settings, "steps": steps}
+        trained = {name: _train(world, name, settings, out, seed, target) for name in MODELS}
+        held_out = open_source(world, settings["size"], "test")
+        metrics[world] = _measure(trained, held_out, target)
+        sections.append(_section(world, trained, held_out, metrics[world], out))
+    sections.append(_shipped_section(out, target))
+    metrics |= {"seconds": round(time.monotonic() - started, 1), "seed": seed, "versions": _versions(target)}
+    page = render(TITLE, INTRODUCTION, sections, _footer(metrics))
+    write_atomic(out / "metrics.json", json.dumps(metrics, indent=2).encode())
+    write_atomic(out / "report.html", page.encode())
+    return Demo(out, metrics)
+
+
+def _prepare(out: Path, overwrite: bool) -> None:
+    held = [path for path in out.glob("*") if path.name in FILES or is_run(path)]
+    if held and not overwrite:
+        raise RunError(f"{out} already holds a demo; choose another --out, or replace it with --overwrite")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name in FILES:  # no report of another run beside the new runs, should this one be stopped
+            (out / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from error
+
+
+# --- train and measure ---------------------------------------------------------------------------------------
+
+
+def _train(world: str, name: str, settings: dict[str, Any], out: Path, seed: int, device: torch.device) -> Trainer:
+    recipe: Recipe = RECIPES[name].replace(**settings)
+    trainer = Trainer(
+        recipe,
+        open_source(world, recipe.size, "train"),
+        validation=open_source(world, recipe.size, "val"),
+        out=out / f"{world}-{name}",
+        seed=seed,
+        device=device,
+        validate_every=max(1, settings["steps"] // VALIDATIONS),
+        overwrite=True,
+    )
+    with tqdm(trainer.run(), total=recipe.steps, desc=f"{world}, {name}", unit="step") as bar:
+        for record in bar:
+            if record.step % FLUSH_EVERY == 0:
+                bar.set_postfix_str(f"l1 {record['l1']:.4f}", refresh=False)
+    return trainer
+
+
+def _colorizer(trainer: Trainer) -> Colorizer:
+    return Colorizer(trainer.averaged_generator, trainer.recipe, device=trainer.device)
+
+
+def _measure(trained: Mapping[str, Trainer], held_out: Source, device: torch.device) -> dict[str, dict[str, float]]:
+    """PSNR and CIEDE2000 of both models and of grey, and what tells dull from colourful in this world."""
+    models = {name: _colorizer(trainer) for name, trainer in trained.items()}
+    table = evaluate(models, held_out, device=device, progress=False)
+    rows = table[["psnr", "ciede2000", "chroma_ratio"]].to_dict("index")
+    measured = {name: {key: rows[name][key] for key in ("psnr", "ciede2000")} for name in ("grey", *MODELS)}
+    for name, colorizer in models.items():
+        if held_out.name == "scenes":
+            drawn = scenes.draw(range(len(held_out)), held_out.size, split=held_out.split)
+            found = scenes.score(colorizer.predict(drawn.L), drawn)
+            measured[name] |= {key: found[key] for key in SCENE_SCORES}
+        else:
+            measured[name]["chroma_ratio"] = rows[name]["chroma_ratio"]
+    return measured
+
+
+def _versions(device: torch.device) -> dict[str, str]:
+    return {
+        "colorlib": colorlib.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+    }
+
+
+# --- the report ----------------------------------------------------------------------------------------------
+
+TITLE = "The same pictures, two losses"
+INTRODUCTION = (
+    "A generator sees a picture without its colours and paints them. Two of them were trained here, on the same "
+    "pictures and for the same number of steps: l1 minimises the mean absolute error, pix2pix also has to fool a "
+    "discriminator, which sees lightness and colours together."
+)
+SCENES_TEXT = (
+    "None of these scenes was trained on. Lightness tells what is sky, ground, sea or tree, and both models paint "
+    "those right. It does not tell the hue of a balloon: every hue is equally likely. So the smallest mean error is "
+    "had by grey, and l1 paints dull balloons. pix2pix picks a colour, because the discriminator has never seen a dull "
+    "balloon; it is seldom the true one, and PSNR punishes that."
+)
+PHOTOS_TEXT = (
+    "The photographs that come with scikit-image. What is shown and measured are other regions of the same pictures "
+    "that were trained on: a check that the models learn, and no measure of how they do on other photographs."
+)
+SHIPPED_TEXT = (
+    "The same regions at a higher resolution, coloured by the weights that ship with colorlib, which were not trained "
+    "here. The network supplies the chroma alone: lightness and detail are the photograph's own."
+)
+NOTHING_SHIPPED = "This copy of colorlib ships no weights called default, so there is nothing to show here."
+
+HEADINGS = {
+    "psnr": ("PSNR in dB, higher is better", ".1f"),
+    "ciede2000": ("CIEDE2000, lower is better", ".1f"),
+    "chroma_ratio": ("chroma, 1 is the truth's", ".2f"),
+    "balloon_chroma_ratio": ("balloons' chroma, 1 is the truth's", ".2f"),
+    "balloon_hue_concentration": ("balloons' hues, 0 is spread, 1 is all alike", ".2f"),
+    "background_ab_mae": ("error of ab on sky, ground, sea, trees", ".3f"),
+}
+
+
+def _section(
+    world: str, trained: Mapping[str, Trainer], held_out: Source, measured: dict[str, dict[str, float]], out: Path
+) -> Section:
+    true = held_out.images(_spread(len(held_out)))
+    columns = _coloured(trained, true)
+    write_atomic(out / f"{world}.png", png_bytes(image_grid(columns)))
+    if world == "scenes":
+        title, texts = "Scenes drawn by code", [SCENES_TEXT, _balloons(measured)]
+    else:
+        title, texts = "Photographs", [PHOTOS_TEXT, _over_grey(measured)]
+    pictures = {name: _pictures(name, images, world) for name, images in columns.items()}
+    histories = {name: trainer.history for name, trainer in trained.items()}
+    return Section(title, texts, pictures, _as_table(measured), _curves(world, histories, out))
+
+
+def _spread(n: int) -> list[int]:
+    """Indices of a few pictures, spread over `n`."""
+    few = min(PICTURES, n)
+    return [i * n // few for i in range(few)]
+
+
+def _coloured(trained: Mapping[str, Trainer], true: Tensor) -> dict[str, Tensor]:
+    """Columns of pictures: what the generators see, what each paints, and the truth."""
+    L, _ = split_lab(to_float(true))
+    painted = {
+        name: to_uint8(join_lab(L, _colorizer(trainer).predict(L), gamut="chroma")) for name, trainer in trained.items()
+    }
+    return {"input": grey_image(L), **painted, "truth": true}
+
+
+def _balloons(measured: dict[str, dict[str, float]]) -> str:
+    shares = {name: f"{measured[name]['balloon_chroma_ratio']:.0%}" for name in MODELS}
+    return f"Measured on balloons: l1 paints {shares['l1']} of the true chroma, pix2pix {shares['pix2pix']}."
+
+
+def _over_grey(measured: dict[str, dict[str, float]]) -> str:
+    gains = {name: f"{measured[name]['psnr'] - measured['grey']['psnr']:+.1f} dB" for name in MODELS}
+    return f"Measured on photographs: PSNR {gains['l1']} over grey with l1, {gains['pix2pix']} with pix2pix."
+
+
+def _pictures(column: str, images: Tensor, world: str) -> list[Picture]:
+    shows = {"input": "without its colours", "truth": "in its true colours"}.get(column, f"coloured by {column}")
+    kind = world.removesuffix("s").replace("photo", "photograph")
+    return [_picture(pixels, f"{kind} {i}, {shows}") for i, pixels in enumerate(to_numpy(images), start=1)]
+
+
+def _picture(pixels: np.ndarray, alt: str) -> Picture:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG", optimize=True)
+    return Picture(file.getvalue(), alt, pixels.shape[1])
+
+
+def _as_table(measured: dict[str, dict[str, float]]) -> Table:
+    shown = [key for key in HEADINGS if any(key in values for values in measured.values())]
+    rows = [
+        [name, *(f"{measured[name][key]:{HEADINGS[key][1]}}" if key in measured[name] else "" for key in shown)]
+        for name in ("grey", *MODELS)
+    ]
+    return Table(["model", *(HEADINGS[key][0] for key in shown)], rows)
+
+
+def _curves(world: str, histories: Mapping[str, pd.DataFrame], out: Path) -> list[Picture]:
+    """The loss that both minimise, and the game between generator and discriminator; also as PNG files."""
+    game = histories["pix2pix"][["step", "d_loss", "g_adversarial"]]
+    figures = {
+        "l1": (
+            compare_runs(histories, "l1", smooth=SMOOTH, title=f"{world}: mean absolute error in training"),
+            "Line plot of the mean absolute error over the steps of training, a line each for l1 and pix2pix",
+        ),
+        "game": (
+            loss_curves(game, ["d_loss", "g_adversarial"], smooth=SMOOTH, title=f"{world}: pix2pix, G against D"),
+            "Line plot of the losses of discriminator and generator over the steps of training",
+        ),
+    }
+    curves = []
+    for name, (figure, alt) in figures.items():
+        png = png_bytes(figure)
+        write_atomic(out / f"{world}-{name}.png", png)
+        curves.append(Picture(png, alt))
+    return curves
+
+
+def _shipped_section(out: Path, device: torch.device) -> Section:
+    title = "The weights that ship with colorlib"
+    if "default" not in shipped_weights():
+        return Section(title, [NOTHING_SHIPPED])
+    colorizer = Colorizer.load("default", device)
+    held_out = open_source("photos", SHIPPED_SIZE, "test")
+    true = held_out.images(_spread(len(held_out)))
+    coloured = np.stack([np.asarray(colorizer.colorize(pixels)) for pixels in to_numpy(true)])
+    L, _ = split_lab(to_float(true))
+    columns = {"input": grey_image(L), "shipped weights": torch.from_numpy(coloured).movedim(-1, 1), "truth": true}
+    write_atomic(out / "shipped.png", png_bytes(image_grid(columns)))
+    return Section(title, [SHIPPED_TEXT], {name: _pictures(name, images, "photos") for name, images in columns.items()})
+
+
+def _footer(metrics: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in metrics["versions"].items())
+    return f"Made in {metrics['seconds']:.0f} s with seed {metrics['seed']}: {versions}."

@@ -1,0 +1,152 @@
+"""Chroma from the network's resolution to the photograph's, joined with the photograph's own lightness.
+
+A fast guided filter upsamples chroma along the edges of the lightness; colours that sRGB cannot show lose chroma, not
+lightness. The photograph is worked on in bands of rows, so that memory does not grow with its size.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from colorlib import color
+
+# Window (2r + 1 pixels of the network's image) and regularisation (units of L squared) of the guided filter. Of
+# r 1..8 and eps 1e-3..1e-1 the pair with the least chroma error on photographs reduced 4 and 8 times: against bilinear
+# upsampling 16 % less for exact chroma, 7 % less for chroma as blurred as a network's.
+RADIUS = 1
+EPS = 4e-3
+# Pixels in a band, about 12 MB of intermediate values, and how many bands are worked on at a time at most.
+BAND_PIXELS = 2**17
+MAX_WORKERS = 8
+# Lightness levels and hues of the table of the gamut.
+GAMUT_LEVELS, GAMUT_HUES = 257, 361
+
+
+@dataclass(frozen=True)
+class ChromaField:
+    """Chroma at any resolution: `ab = slope * L + base`, both maps at the network's resolution.
+
+    The fast guided filter (He & Sun 2015; He, Sun & Tang 2013, eq. 5, 6 and 8): in each window chroma is fitted as a
+    linear function of lightness; the coefficients, smooth, are upsampled bilinearly and applied to the lightness of
+    the photograph, whose edges chroma then follows. The filter alone blurs: even at the network's own resolution it
+    does not return what went in. So what it lost there, `ab - (slope * L + base)`, is added back; the fit's own base
+    cancels against it, and what is upsampled is `ab - slope * L`.
+    """
+
+    slope: Float[Tensor, "1 2 h w"]
+    base: Float[Tensor, "1 2 h w"]
+
+    @classmethod
+    def fit(cls, L: Float[Tensor, "1 1 h w"], ab: Float[Tensor, "1 2 h w"]) -> ChromaField:
+        slope = guided_slope(L, ab)
+        return cls(slope, ab - slope * L)
+
+    def rows(self, L: Float[Tensor, "1 1 rows w"], top: int, height: int) -> Float[Tensor, "1 2 rows w"]:
+        """Chroma for rows `top`, `top + 1`, ... of a photograph `height` rows high, of which `L` is the lightness."""
+        slope, base = _upsample_rows(torch.cat([self.slope, self.base], 1), top, height, L.shape[-2:]).chunk(2, 1)
+        return base.addcmul(slope, L)
+
+
+def guided_slope(
+    L: Float[Tensor, "1 1 h w"], ab: Float[Tensor, "1 2 h w"], radius: int = RADIUS, eps: float = EPS
+) -> Float[Tensor, "1 2 h w"]:
+    """How chroma changes with lightness around each pixel: `cov(L, ab) / (var(L) + eps)` of a window, averaged over
+    the windows that hold the pixel (He, Sun & Tang 2013, eq. 5 and 8). Windows are cut at the border.
+    """
+    mean = functools.partial(
+        nn.functional.avg_pool2d, kernel_size=2 * radius + 1, stride=1, padding=radius, count_include_pad=False
+    )
+    mean_L = mean(L)
+    covariance = mean(L * ab) - mean_L * mean(ab)
+    variance = mean(L * L) - mean_L * mean_L
+    return mean(covariance / (variance + eps))
+
+
+def _upsample_rows(maps: Tensor, top: int, height: int, size: torch.Size) -> Tensor:
+    """Some rows of `maps` enlarged bilinearly to `height` rows: `F.interpolate`'s, without the other rows."""
+    rows, width = size
+    row = torch.arange(top, top + rows, dtype=maps.dtype, device=maps.device)
+    position = (row + 0.5) * (maps.shape[-2] / height) - 0.5
+    position = position.clamp(0, maps.shape[-2] - 1)
+    above = position.long()
+    below = (above + 1).clamp(max=maps.shape[-2] - 1)
+    weight = (position - above).view(-1, 1)
+    mixed = torch.lerp(maps[..., above, :], maps[..., below, :], weight)
+    return nn.functional.interpolate(mixed, size=(rows, width), mode="bilinear", align_corners=False)
+
+
+def join_with_own_lightness(rgb: UInt8[np.ndarray, "h w 3"], field: ChromaField) -> UInt8[np.ndarray, "h w 3"]:
+    """The photograph's own lightness with the field's chroma, band by band."""
+    height, width = rgb.shape[:2]
+    joined = np.empty_like(rgb)
+    step = max(1, BAND_PIXELS // width)
+
+    def join_band(top: int) -> None:
+        with torch.inference_mode():  # of this thread
+            joined[top : top + step] = _join_band(rgb[top : top + step], field, top, height)
+
+    with _one_core_each() as workers, ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(join_band, range(0, height, step)):
+            pass  # asked for, an exception of a worker is raised here
+    return joined
+
+
+def _join_band(rgb: UInt8[np.ndarray, "rows w 3"], field: ChromaField, top: int, height: int) -> np.ndarray:
+    band = as_batch(rgb).to(field.slope.device)
+    L, _ = color.split_lab(color.to_float(band))
+    ab = field.rows(L, top, height)
+    lab = torch.cat([(L + 1) * color.L_SCALE, ab * color.AB_SCALE], dim=1)
+    colours = color.to_uint8(color.lab_to_rgb(_reduce_chroma(lab)))
+    # The grey of Lab is a hundredth of an 8-bit step off R = G = B, which now and then rounds to a whole one.
+    colours = torch.where((ab == 0).all(dim=1, keepdim=True), colours[:, 1:2], colours)
+    return colours[0].permute(1, 2, 0).cpu().numpy()
+
+
+@contextmanager
+def _one_core_each() -> Iterator[int]:
+    """How many bands to work on at a time, while torch gives a thread one core.
+
+    Torch would split each of the hundred small operations of a band over all cores and wait for the slowest, a
+    hundred times: on a busy machine a photograph took ten times as long that way. Bands need no waiting.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield min(threads, MAX_WORKERS)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _reduce_chroma(lab: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
+    """`color.reduce_chroma` by a table, 30 times as fast: the same lightness, and chroma within 0.1 on average."""
+    L, a, b = lab.unbind(1)
+    where = torch.stack([torch.atan2(b, a) / torch.pi, L / color.L_SCALE - 1], dim=-1)
+    limit = nn.functional.grid_sample(_gamut_table().to(lab.device), where, padding_mode="border", align_corners=True)[
+        :, 0
+    ]
+    factor = (limit / torch.hypot(a, b).clamp(min=1e-6)).clamp(max=1)
+    factor = torch.where(color.in_gamut(lab), 1.0, factor)
+    return torch.stack([L, a * factor, b * factor], dim=1)
+
+
+@functools.lru_cache(maxsize=1)
+def _gamut_table() -> Float[Tensor, "1 1 levels hues"]:
+    """The largest chroma that sRGB can show, by lightness (0..100) and hue (-pi..pi)."""
+    hue = torch.linspace(-torch.pi, torch.pi, GAMUT_HUES).expand(GAMUT_LEVELS, GAMUT_HUES)
+    L = torch.linspace(0, 2 * color.L_SCALE, GAMUT_LEVELS)[:, None].expand_as(hue)
+    beyond = 2 * color.AB_SCALE  # more chroma than sRGB has at any hue
+    lab = torch.stack([L, beyond * hue.cos(), beyond * hue.sin()])
+    return color.reduce_chroma(lab)[1:].norm(dim=0)[None, None]
+
+
+def as_batch(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "1 3 h w"]:
+    return torch.from_numpy(rgb).permute(2, 0, 1).unsqueeze(0).contiguous()

@@ -1,0 +1,404 @@
+"""A colorizer of any picture: size, lightness, alpha and files are kept, and whatever fails is said in one line."""
+
+import os
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+from skimage.color import rgb2lab
+from torch import nn
+
+from colorlib import Colorizer, inference
+from colorlib.checkpoints import save_generator
+from colorlib.errors import CheckpointError, DataError
+from colorlib.inference import Result, network_size, shipped_weights
+from colorlib.recipes import Recipe, build_generator
+
+RECIPE = Recipe(name="small", generator="resunet", size=32, width=4, depth=2, steps=1)
+
+
+class Constant(nn.Module):
+    """Says the same colour everywhere, and remembers what it saw."""
+
+    def __init__(self, a=0.3, b=-0.2):
+        super().__init__()
+        self.chroma = nn.Parameter(torch.tensor([a, b]))
+        self.seen = []
+
+    def forward(self, L):
+        self.seen.append(L.clone())
+        return self.chroma.view(1, 2, 1, 1).expand(len(L), 2, *L.shape[-2:])
+
+
+class LeftIsRed(nn.Module):
+    """Chroma that depends on the place: a mirror image gets other colours."""
+
+    def forward(self, L):
+        ramp = torch.linspace(0.4, -0.4, L.shape[-1]).expand(len(L), 1, *L.shape[-2:])
+        return torch.cat([ramp, torch.full_like(ramp, 0.1)], dim=1)
+
+
+@pytest.fixture
+def constant():
+    return Colorizer(Constant(), RECIPE)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Weights scaled up until an untrained network says strong colours."""
+    generator = build_generator(RECIPE, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            if parameter.ndim == 4:
+                parameter.mul_(8)
+    return generator
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory, trained):
+    path = tmp_path_factory.mktemp("run") / "generator.safetensors"
+    save_generator(path, trained, RECIPE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    return np.ascontiguousarray(data.astronaut()[:100, 200:340])
+
+
+def lightness(image):
+    return rgb2lab(np.asarray(image.convert("RGB")))[..., 0]
+
+
+# --- loading -------------------------------------------------------------------------------------------------
+
+
+def test_load_from_file_folder_and_name(weights, trained, monkeypatch):
+    L = torch.rand(2, 1, 24, 40, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    with torch.inference_mode():
+        expected = trained.eval()(L)
+    package = weights.parent.parent / "package"
+    (package / "weights").mkdir(parents=True)
+    (package / "weights" / "mine.safetensors").write_bytes(weights.read_bytes())
+    (package / "weights" / "README.md").touch()
+    monkeypatch.setattr(inference.resources, "files", lambda name: package)
+    for place in (weights, str(weights), weights.parent, "mine"):
+        colorizer = Colorizer.load(place, device="cpu")
+        torch.testing.assert_close(colorizer.predict(L), expected)
+        assert colorizer.recipe == RECIPE
+    assert colorizer.name == "mine" and shipped_weights() == ["mine"]
+
+
+def test_what_cannot_be_loaded(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"mine\.safetensors"):
+        Colorizer.load("mine.safetensors")
+    with pytest.raises(FileNotFoundError, match="runs"):
+        Colorizer.load(tmp_path / "runs" / "mine")
+    with pytest.raises(CheckpointError, match="saved a checkpoint"):
+        Colorizer.load(tmp_path)
+    (tmp_path / "b.safetensors").write_text("text")
+    with pytest.raises(CheckpointError):
+        Colorizer.load(tmp_path / "b.safetensors")
+    monkeypatch.setattr(inference, "shipped_weights", lambda: ["default", "l1"])
+    with pytest.raises(ValueError, match=r"default, l1.*'nonsense'"):
+        Colorizer.load("nonsense")
+    with pytest.raises(ValueError, match="device"):
+        Colorizer.load("default", device="abacus")
+
+
+def test_without_weights_in_the_package_none_are_listed(tmp_path, monkeypatch):
+    monkeypatch.setattr(inference.resources, "files", lambda name: tmp_path)
+    assert shipped_weights() == []
+    with pytest.raises(ValueError, match="none"):
+        Colorizer.load("default")
+
+
+def test_predict_is_without_dropout_and_leaves_the_mode_alone():
+    generator = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Dropout(0.9)).train()
+    colorizer = Colorizer(generator, RECIPE)
+    L = torch.ones(1, 1, 50, 50)
+    ab = colorizer.predict(L)
+    assert torch.equal(ab, colorizer.predict(L)) and not ab.requires_grad
+    assert generator.training
+
+
+# --- one picture ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [(3000, 4000, (128, 171)), (4000, 3000, (171, 128)), (128, 128, (128, 128)), (50, 70, (50, 70)), (1, 1, (1, 1)),
+     (1, 5000, (1, 512)), (300, 9000, (17, 512)), (100, 9000, (6, 512))],
+)  # fmt: skip
+def test_network_size(height, width, expected):
+    assert network_size(height, width, 128) == expected
+
+
+def test_size_and_lightness_are_kept(weights, photograph):
+    colorizer = Colorizer.load(weights, device="cpu")
+    image = colorizer.colorize(photograph)
+    assert image.size == (140, 100) and image.mode == "RGB"
+    error = np.abs(lightness(image) - rgb2lab(photograph)[..., 0])
+    assert error.mean() < 0.5 and np.quantile(error, 0.99) < 2
+    lab = rgb2lab(np.asarray(image))
+    assert np.hypot(lab[..., 1], lab[..., 2]).mean() > 5, "the network has no colour to test with"
+
+
+def test_network_sees_lightness_at_its_own_size(constant, photograph):
+    constant.colorize(photograph)
+    (L,) = constant.generator.seen
+    assert L.shape == (1, 1, 32, 45)
+    expected = np.asarray(Image.fromarray(photograph).resize((45, 32), Image.Resampling.BOX))
+    assert np.abs(L[0, 0].numpy() - (rgb2lab(expected)[..., 0] / 50 - 1)).mean() < 0.03
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_strength_scales_chroma(constant, strength):
+    grey = np.full((40, 50), 128, np.uint8)  # every chroma used here is inside the gamut
+    lab = rgb2lab(np.asarray(constant.colorize(grey, strength=strength)))
+    np.testing.assert_allclose(lab[..., 1:].mean(axis=(0, 1)), [33 * strength, -22 * strength], atol=0.5)
+
+
+def test_strength_zero_is_grey_of_the_same_lightness(weights, photograph):
+    image = np.asarray(Colorizer.load(weights, device="cpu").colorize(photograph, strength=0))
+    assert np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 0], image[..., 2])
+    assert np.abs(rgb2lab(image)[..., 0] - rgb2lab(photograph)[..., 0]).max() < 0.4
+
+
+@pytest.mark.parametrize("strength", [-0.1, 1.5, float("nan")])
+def test_strength_out_of_range(constant, photograph, tmp_path, strength):
+    with pytest.raises(ValueError, match="strength"):
+        constant.colorize(photograph, strength=strength)
+    with pytest.raises(ValueError, match="strength"):
+        constant.colorize_many([], tmp_path, strength=strength)
+
+
+def test_tta_averages_over_the_mirror_image():
+    colorizer = Colorizer(LeftIsRed(), RECIPE)
+    grey = np.full((32, 40), 128, np.uint8)
+    plain = rgb2lab(np.asarray(colorizer.colorize(grey)))[..., 1]
+    averaged = rgb2lab(np.asarray(colorizer.colorize(grey, tta=True)))
+    assert plain[:, 0].mean() > 40 and plain[:, -1].mean() < -40
+    np.testing.assert_allclose(averaged[..., 1], 0, atol=1)
+    np.testing.assert_allclose(averaged[..., 2], 11, atol=1)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 700), (700, 1), (33, 31)])
+def test_extreme_shapes(weights, shape):
+    values = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    assert Colorizer.load(weights, device="cpu").colorize(values).size == shape[::-1]
+
+
+def test_notes_become_warnings(constant, photograph):
+    image = Image.fromarray(photograph)
+    image.info["icc_profile"] = b"nonsense"
+    with pytest.warns(UserWarning, match="ICC profile damaged"):
+        constant.colorize(image)
+
+
+# --- many files ----------------------------------------------------------------------------------------------
+
+
+def odd_files(folder, rgb):
+    """name: (what the output is called, its size, its alpha or None), for files of every kind."""
+    picture = Image.fromarray(rgb)
+    grey, size, turned = picture.convert("L"), picture.size, picture.size[::-1]
+    alpha = Image.fromarray(255 - rgb[..., 0])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    deep = np.asarray(grey).astype(np.uint16) * 257
+    files = {}
+
+    def save(name, image, output, size=size, alpha=None, **options):
+        image.save(folder / name, **options)
+        files[name] = (output, size, alpha)
+
+    save("rgb.jpg", picture, "rgb.jpg")
+    save("turned.jpeg", picture, "turned.jpeg", size=turned, exif=exif)
+    save("grey.jpg", grey, "grey.jpg")
+    save("cmyk.jpg", picture.convert("CMYK"), "cmyk.jpg")
+    save("rgb.png", picture, "rgb.png")
+    save("rgba.png", Image.merge("RGBA", [*picture.split(), alpha]), "rgba.png", alpha=alpha)
+    save("la.png", Image.merge("LA", [grey, alpha]), "la.png", alpha=alpha)
+    save("palette.png", picture.quantize(16), "palette.png")
+    holes = picture.quantize(16)
+    save("holes.gif", holes, "holes.gif.png", transparency=3,
+         alpha=Image.fromarray(np.where(np.asarray(holes) == 3, 0, 255).astype(np.uint8)))  # fmt: skip
+    save("bits.png", picture.convert("1"), "bits.png")
+    save("deep.png", Image.fromarray(deep), "deep.png")
+    save("deep.tif", Image.fromarray(deep.astype(np.int32)), "deep.tif.png")
+    save("float.tif", Image.fromarray(np.asarray(grey) / np.float32(255)), "float.tif.png")
+    save("pages.tif", picture, "pages.tif.png", save_all=True, append_images=[grey.convert("RGB")])
+    save("moving.gif", picture.quantize(64), "moving.gif.png", save_all=True, append_images=[grey.quantize(9)])
+    save("photo.webp", picture, "photo.webp.png")
+    save("really_png.jpg", picture, "really_png.jpg.png", format="PNG")
+    save("bitmap.bmp", picture, "bitmap.bmp.png")
+    return files
+
+
+BROKEN = ("cut.jpg", "text.jpg", "empty.png", "bomb.png")
+
+
+def broken_files(folder, rgb):
+    Image.fromarray(rgb).save(folder / "cut.jpg")
+    content = (folder / "cut.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(content[: len(content) // 2])
+    (folder / "text.jpg").write_text("no picture")
+    (folder / "empty.png").touch()
+    Image.new("1", (4000, 4000)).save(folder / "bomb.png")
+
+
+def test_every_odd_file_is_coloured_or_named(constant, tmp_path, photograph, capfd):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    files = odd_files(folder, photograph)
+    broken_files(folder, photograph)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        results = constant.colorize_many([folder], out, max_pixels=10**6, progress=False)
+    assert capfd.readouterr() == ("", "")
+
+    assert [result.source for result in results] == sorted(before)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    by_name = {result.source.name: result for result in results}
+    for name in BROKEN:
+        assert by_name[name].output is None and "\n" not in by_name[name].error
+    assert "1.0" in by_name["bomb.png"].error and "--max-pixels" in by_name["bomb.png"].error
+    for name, (output, size, alpha) in files.items():
+        assert by_name[name].error is None and by_name[name].output == out / output, name
+        with Image.open(out / output) as image:
+            assert image.size == size, name
+            assert (image.format == "JPEG") == output.endswith(("jpg", "jpeg")), name
+            assert (image.mode == "RGBA") == (alpha is not None), name
+            if alpha is not None:
+                assert np.array_equal(np.asarray(image.getchannel("A")), np.asarray(alpha)), name
+            # Black and white have no room for colour.
+            assert name == "bits.png" or np.asarray(image.convert("RGB")).std(axis=-1).max() > 5, f"{name} is grey"
+    for name in ("pages.tif", "moving.gif"):
+        assert "only the first" in by_name[name].notes[0]
+    assert sorted(path.name for path in out.iterdir()) == sorted(output for output, _, _ in files.values())
+
+
+def test_turned_photograph_comes_out_upright(constant, tmp_path, photograph):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(photograph).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    (result,) = constant.colorize_many([tmp_path / "a.jpg"], tmp_path / "out", progress=False)
+    with Image.open(result.output) as image:
+        assert image.getexif().get(0x0112, 1) == 1
+        upright = np.rot90(rgb2lab(photograph)[..., 0], -1)
+        assert np.abs(lightness(image) - upright).mean() < 3
+
+
+def test_finished_outputs_are_kept_unless_asked(constant, tmp_path, photograph):
+    Image.fromarray(photograph).save(tmp_path / "a.png")
+    out = tmp_path / "out"
+    (first,) = constant.colorize_many(tmp_path / "a.png", out, progress=False)
+    assert first == Result(tmp_path / "a.png", out / "a.png") and not first.skipped
+    (out / "a.png").write_bytes(b"precious")
+    (second,) = constant.colorize_many([tmp_path / "a.png"], out, progress=False)
+    assert second.skipped and second.output == out / "a.png" and "overwrite" in second.notes[0]
+    assert (out / "a.png").read_bytes() == b"precious"
+    (third,) = constant.colorize_many([tmp_path / "a.png"], out, overwrite=True, progress=False)
+    assert not third.skipped and (out / "a.png").read_bytes() != b"precious"
+
+
+def test_inputs_are_never_overwritten(constant, tmp_path, photograph):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(photograph).save(tmp_path / folder / "x.png")
+    before = (tmp_path / "b" / "x.png").read_bytes()
+    inputs = [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"]
+    for out in (tmp_path / "b", tmp_path / "a" / ".." / "b"):
+        results = constant.colorize_many(inputs, out, overwrite=True, progress=False)
+        assert "overwritten" in results[0].error
+        assert results[1].output == out / "b-x.png" or "overwritten" in results[1].error
+        assert (tmp_path / "b" / "x.png").read_bytes() == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_to_an_input_is_not_overwritten_either(constant, tmp_path, photograph):
+    Image.fromarray(photograph).save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "out").mkdir()
+    os.link(tmp_path / "a.png", tmp_path / "out" / "a.png")
+    (result,) = constant.colorize_many([tmp_path / "a.png"], tmp_path / "out", overwrite=True, progress=False)
+    assert "overwritten" in result.error and (tmp_path / "a.png").read_bytes() == before
+
+
+def test_names_are_kept_apart(constant, tmp_path, photograph):
+    image = Image.fromarray(photograph)
+    for name in ("one/a.jpg", "one/a.png", "one/a.bmp", "two/a.jpg", "two/sub/a.jpg", "three/two/a.jpg", "three/A.JPG"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        image.save(tmp_path / name)
+    sources = [tmp_path / "one", tmp_path / "two", tmp_path / "three" / "two" / "a.jpg", tmp_path / "three" / "A.JPG"]
+    out = tmp_path / "out"
+    results = constant.colorize_many(sources, out, progress=False)
+    names = [result.output.relative_to(out).as_posix() for result in results]
+    assert names == ["a.bmp.png", "a.jpg", "a.png", "two-a.jpg", "sub/a.jpg", "2-a.jpg", "three-A.JPG"]
+    again = constant.colorize_many(sources, out, progress=False)
+    assert [result.output for result in again] == [result.output for result in results]
+    assert all(result.skipped for result in again)
+
+
+def test_results_inside_the_input_folder_are_not_coloured_again(constant, tmp_path, photograph):
+    Image.fromarray(photograph).save(tmp_path / "a.png")
+    out = tmp_path / "out"
+    for _ in range(2):
+        results = constant.colorize_many([tmp_path], out, progress=False)
+        assert [result.output for result in results] == [out / "a.png"]
+
+
+def test_what_is_not_there_or_holds_nothing_is_named(constant, tmp_path):
+    (tmp_path / "empty").mkdir()
+    missing, empty = constant.colorize_many([tmp_path / "no.jpg", tmp_path / "empty"], tmp_path / "out", progress=False)
+    assert "no.jpg" in missing.error and "no pictures in the folder" in empty.error
+    assert constant.colorize_many([], tmp_path / "out", progress=False) == []
+
+
+def test_disk_full_or_a_crash_leaves_no_half_picture(constant, tmp_path, photograph, monkeypatch):
+    for name in ("a.png", "b.jpg"):
+        Image.fromarray(photograph).save(tmp_path / name)
+    out = tmp_path / "out"
+
+    def fill_the_disk(self, path, *args, **options):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", fill_the_disk)
+        results = constant.colorize_many([tmp_path / "a.png", tmp_path / "b.jpg"], out, progress=False)
+    assert all("No space left" in result.error for result in results)
+    assert list(out.iterdir()) == []
+
+
+def test_one_failing_network_run_does_not_stop_the_others(tmp_path, photograph):
+    class Fails(Constant):
+        def forward(self, L):
+            if L.shape[-1] == 20:
+                raise RuntimeError("out of\nmemory")
+            return super().forward(L)
+
+    for name, width in (("a.png", 20), ("b.png", 30)):
+        Image.fromarray(photograph[:32, :width]).save(tmp_path / name)
+    bad, good = Colorizer(Fails(), RECIPE).colorize_many([tmp_path], tmp_path / "out", progress=False)
+    assert bad.error == "out of memory" and good.output.exists()
+
+
+def test_progress_bar_can_be_seen(constant, tmp_path, photograph, capfd, monkeypatch):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    Image.fromarray(photograph).save(tmp_path / "a.png")
+    constant.colorize_many([tmp_path / "a.png"], tmp_path / "out")
+    assert "colorize" in capfd.readouterr().err
+
+
+def test_colorize_says_what_it_cannot_read(constant, tmp_path):
+    (tmp_path / "a.jpg").write_text("text")
+    with pytest.raises(DataError, match="no image"):
+        constant.colorize(tmp_path / "a.jpg")
+    with pytest.raises(DataError, match="megapixels"):
+        constant.colorize(np.zeros((30, 30)), max_pixels=100)

@@ -1,0 +1,169 @@
+"""The guided filter against its definition written as loops, and the joined picture against what must not change."""
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from skimage.color import rgb2lab
+from torch.nn.functional import interpolate
+
+from colorlib import color, upsampling
+from colorlib.upsampling import ChromaField, as_batch, guided_slope, join_with_own_lightness
+
+
+def draw(*shape, seed=0):
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 2 - 1
+
+
+def upsample(field, L):
+    """All rows at once."""
+    return field.rows(L, 0, L.shape[-2])
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    return np.ascontiguousarray(data.astronaut()[:200, 100:360])
+
+
+def lightness(rgb):
+    return rgb2lab(rgb)[..., 0]
+
+
+# --- the filter ----------------------------------------------------------------------------------------------
+
+
+def slope_by_loops(L, ab, radius, eps):
+    """He, Sun & Tang 2013, eq. 5 (one fit per window) and 8 (mean over the windows that hold a pixel)."""
+    height, width = L.shape
+    slopes = np.zeros((height, width))
+
+    def window(y, x):
+        return slice(max(y - radius, 0), y + radius + 1), slice(max(x - radius, 0), x + radius + 1)
+
+    for y in range(height):
+        for x in range(width):
+            here = window(y, x)
+            covariance = np.cov(L[here].ravel(), ab[here].ravel(), bias=True)
+            slopes[y, x] = covariance[0, 1] / (covariance[0, 0] + eps)
+    return np.array([[slopes[window(y, x)].mean() for x in range(width)] for y in range(height)])
+
+
+@pytest.mark.parametrize(("radius", "eps"), [(1, 4e-3), (2, 1e-2), (5, 1e-1)])
+def test_slope_is_the_one_of_the_definition(radius, eps):
+    L, ab = draw(1, 1, 9, 12), draw(1, 2, 9, 12, seed=1)
+    got = guided_slope(L, ab, radius, eps)
+    for channel in range(2):
+        expected = slope_by_loops(L[0, 0].numpy(), ab[0, channel].numpy(), radius, eps)
+        np.testing.assert_allclose(got[0, channel], expected, atol=1e-12)
+
+
+def test_at_the_networks_own_size_nothing_changes():
+    L, ab = draw(1, 1, 13, 7), draw(1, 2, 13, 7, seed=1)
+    torch.testing.assert_close(upsample(ChromaField.fit(L, ab), L), ab)
+
+
+def test_constant_chroma_stays_constant_over_any_texture():
+    ab = torch.tensor([0.3, -0.2], dtype=torch.float64).view(1, 2, 1, 1).expand(1, 2, 6, 8)
+    full = upsample(ChromaField.fit(draw(1, 1, 6, 8), ab), draw(1, 1, 61, 83))
+    torch.testing.assert_close(full, ab[..., :1, :1].expand_as(full))
+
+
+def test_chroma_follows_the_edges_of_lightness():
+    """A dark and a light half of two colours, the edge anywhere in a coarse pixel: bilinear smears it over many."""
+    full = torch.full((1, 1, 64, 64), -0.4, dtype=torch.float64)
+    full[..., 29:] = 0.4  # not on the grid of coarse pixels
+    truth = torch.cat([full, -0.5 * full], dim=1)
+    L = interpolate(full, size=(8, 8), mode="area")
+    ab = interpolate(truth, size=(8, 8), mode="area")
+    guided = upsample(ChromaField.fit(L, ab), full)
+    bilinear = interpolate(ab, size=(64, 64), mode="bilinear")
+    assert (guided - truth).abs().mean() < 0.2 * (bilinear - truth).abs().mean()
+    assert (guided[..., 29] - guided[..., 28])[0, 0].min() > 0.7
+
+
+def test_photograph_is_nearer_to_its_colours_than_by_bilinear_upsampling(photograph):
+    truth = color.split_lab(color.to_float(as_batch(photograph)))
+    L, ab = (interpolate(part, scale_factor=0.25, mode="area") for part in truth)
+    guided = upsample(ChromaField.fit(L, ab), truth[0])
+    bilinear = interpolate(ab, size=truth[1].shape[-2:], mode="bilinear")
+    assert (guided - truth[1]).square().mean() < 0.85 * (bilinear - truth[1]).square().mean()
+
+
+@pytest.mark.parametrize("size", [(5, 5), (40, 31), (1, 9), (3, 2)])
+def test_rows_in_bands_are_those_of_the_whole(size):
+    field = ChromaField(draw(1, 2, 5, 7), draw(1, 2, 5, 7, seed=1))
+    L = draw(1, 1, *size, seed=2)
+    whole = [interpolate(part, size=size, mode="bilinear") for part in (field.base, field.slope)]
+    expected = whole[0] + whole[1] * L
+    for rows in (1, 3, size[0]):
+        bands = [field.rows(L[..., top : top + rows, :], top, size[0]) for top in range(0, size[0], rows)]
+        torch.testing.assert_close(torch.cat(bands, dim=-2), expected)
+
+
+# --- joined with the photograph ------------------------------------------------------------------------------
+
+
+def constant_field(a, b):
+    return ChromaField(torch.zeros(1, 2, 1, 1), torch.tensor([a, b]).view(1, 2, 1, 1))
+
+
+def test_true_chroma_gives_the_photograph_back(photograph):
+    L, ab = color.split_lab(color.to_float(as_batch(photograph)))
+    back = join_with_own_lightness(photograph, ChromaField.fit(L, ab))
+    assert np.abs(back.astype(int) - photograph).max() <= 1
+
+
+@pytest.mark.parametrize("chroma", [(0.0, 0.0), (0.5, 0.4), (-0.6, 0.1), (0.3, -1.0)])
+def test_lightness_is_kept_whatever_the_chroma(photograph, chroma):
+    joined = join_with_own_lightness(photograph, constant_field(*chroma))
+    error = np.abs(lightness(joined) - lightness(photograph))
+    assert error.mean() < 0.15 and np.quantile(error, 0.99) < 0.5
+
+
+def test_no_chroma_is_grey(photograph):
+    joined = join_with_own_lightness(photograph, constant_field(0.0, 0.0))
+    assert np.array_equal(joined[..., 0], joined[..., 1]) and np.array_equal(joined[..., 0], joined[..., 2])
+
+
+def test_bands_and_threads_make_no_difference(photograph, monkeypatch):
+    field = ChromaField.fit(draw(1, 1, 10, 13).float(), draw(1, 2, 10, 13, seed=1).float())
+    threads = torch.get_num_threads()
+    whole = join_with_own_lightness(photograph, field)
+    monkeypatch.setattr(upsampling, "BAND_PIXELS", 1000)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    assert np.array_equal(join_with_own_lightness(photograph, field), whole)
+    monkeypatch.undo()
+    torch.set_num_threads(threads)
+
+
+def test_torchs_threads_are_put_back_even_after_an_error(photograph, monkeypatch):
+    threads = torch.get_num_threads()
+    join_with_own_lightness(photograph, constant_field(0.1, 0.1))
+    assert torch.get_num_threads() == threads
+    monkeypatch.setattr(upsampling, "_reduce_chroma", lambda lab: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        join_with_own_lightness(photograph, constant_field(0.1, 0.1))
+    assert torch.get_num_threads() == threads
+
+
+def draw_lab(n, chroma):
+    rng = torch.Generator().manual_seed(0)
+    L, hue, c = torch.rand(3, n, generator=rng)
+    hue = 2 * torch.pi * hue
+    return torch.stack([100 * L, chroma * c * hue.cos(), chroma * c * hue.sin()])[None, ..., None]
+
+
+def test_table_of_the_gamut_agrees_with_the_bisection():
+    lab = draw_lab(20_000, chroma=150)
+    got, exact = upsampling._reduce_chroma(lab), color.reduce_chroma(lab)
+    error = (got[:, 1:].norm(dim=1) - exact[:, 1:].norm(dim=1)).abs()
+    assert error.mean() < 0.02 and error.quantile(0.999) < 1
+    assert torch.equal(got[:, 0], lab[:, 0])
+    turned = got[:, 1] * lab[:, 2] - got[:, 2] * lab[:, 1]  # zero where the hue is the same
+    assert turned.abs().max() < 1e-2
+
+
+def test_colours_inside_the_gamut_are_untouched():
+    rgb = torch.rand(1, 3, 100, 200, generator=torch.Generator().manual_seed(0))
+    lab = color.rgb_to_lab(rgb)
+    assert torch.equal(upsampling._reduce_chroma(lab), lab)
