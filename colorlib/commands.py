@@ -5,18 +5,14 @@ A command returns its exit status and raises what the parts raise; `cli` makes o
 
 from __future__ import annotations
 
-import math
 import shlex
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
-from tqdm import tqdm
 
 from colorlib import checkpoints, distributed
 from colorlib.datasets import SPLITS, Source, download, list_sources, open_source
@@ -33,8 +29,8 @@ from colorlib.flags import (
     ResumeFlags,
     TrainFlags,
 )
-from colorlib.history import Record
 from colorlib.inference import Colorizer, Result
+from colorlib.terminal import Progress, duration, say, stop_signals
 from colorlib.training import CROP_MARGIN, FLUSH_EVERY, Trainer
 
 if TYPE_CHECKING:
@@ -47,13 +43,6 @@ TIMED_STEPS = 4
 STOPPED = 130
 # Of many failures, how many are named in the one line that says that nothing could be done.
 NAMED_FAILURES = 5
-
-
-def say(text: str) -> None:
-    """A line for the user on stdout, from the main process only; progress bars and failures go to stderr."""
-    if distributed.rank() == 0:
-        tqdm.write(text)
-        sys.stdout.flush()
 
 
 # --- train and resume ----------------------------------------------------------------------------------------
@@ -146,7 +135,7 @@ def _follow(trainer: Trainer, *, estimate: bool = False) -> int:
     """Train to the end, or to a signal: then save, and say how to go on."""
     assert trainer.out is not None, "the command line always gives a folder"
     stopped, first, started = False, trainer.step + 1, 0.0
-    with _signals() as came, _Progress(trainer) as progress:
+    with stop_signals() as came, Progress(trainer) as progress:
         for record in trainer.run():
             progress.update(record)
             if estimate and record.step in (first, first + TIMED_STEPS):
@@ -162,7 +151,7 @@ def _follow(trainer: Trainer, *, estimate: bool = False) -> int:
         say(f"stopped at step {trainer.step} and saved; go on with: colorlib resume {out}")
         return STOPPED
     contents = "the weights (generator.safetensors), history.csv and samples/"
-    say(f"finished at step {trainer.step} after {_duration(trainer.seconds)}: {trainer.out} holds {contents}")
+    say(f"finished at step {trainer.step} after {duration(trainer.seconds)}: {trainer.out} holds {contents}")
     say(f"colour photographs with: colorlib colorize PHOTO... --weights {out} --out coloured")
     return 0
 
@@ -172,33 +161,8 @@ def _estimate(trainer: Trainer, seconds_a_step: float) -> str:
     assert steps is not None, "the presets count in epochs"
     return (
         f"the recipe's own target, {trainer.recipe.epochs} epochs or {steps:,} steps, will take about "
-        f"{_duration(seconds_a_step * (steps - trainer.step))}; --steps, --epochs or --minutes set another one"
+        f"{duration(seconds_a_step * (steps - trainer.step))}; --steps, --epochs or --minutes set another one"
     )
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """The signals to stop that have come: Ctrl-C and SIGTERM wait for the end of the step, so that it can be saved.
-
-    A second Ctrl-C does not wait. Under torchrun it does: there every process gets one from the terminal and another
-    one from torchrun.
-    """
-    came: list[int] = []
-
-    def note(number: int, frame: Any) -> None:
-        if came and number == signal.SIGINT and distributed.world_size() == 1:
-            raise KeyboardInterrupt
-        came.append(number)
-
-    if threading.current_thread() is not threading.main_thread():  # Python allows handlers there alone
-        yield came
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _agree_to_stop(came: list[int], trainer: Trainer) -> bool:
@@ -206,48 +170,6 @@ def _agree_to_stop(came: list[int], trainer: Trainer) -> bool:
     if distributed.world_size() == 1:
         return bool(came)
     return trainer.step % FLUSH_EVERY == 0 and distributed.agree(bool(came), trainer.device)
-
-
-class _Progress:
-    """A bar with losses, images a second and the time that remains; it counts steps, or seconds if the target does."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer, self.steps = trainer, trainer.target_steps
-        self.images, self.seconds = math.nan, trainer.seconds
-        total = self.steps or math.ceil(60 * (trainer.recipe.minutes or 0))
-        pause = 0.2 if sys.stderr.isatty() else 20.0  # seconds; a log needs no animation
-        quiet = {"disable": True} if distributed.rank() else {}
-        self.bar = tqdm(
-            total=total, initial=self._position(), unit="step" if self.steps else "s", mininterval=pause, **quiet
-        )
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
-
-    def update(self, record: Record) -> None:
-        """Move the bar; read the losses only every so often, for reading them waits for the device."""
-        if record.step % FLUSH_EVERY == 0:
-            batches = self.trainer.batches
-            images = record["epoch"] * batches.steps_per_epoch * batches.batch_size
-            speed = (images - self.images) / (self.trainer.seconds - self.seconds)
-            self.images, self.seconds = images, self.trainer.seconds
-            losses = [f"{name} {record[name]:.3g}" for name in ("l1", "g_adversarial", "d_loss") if name in record]
-            self.bar.set_postfix_str(", ".join([*losses, f"{speed:.1f} images/s"]), refresh=False)
-        self.bar.update(self._position() - self.bar.n)
-
-    def _position(self) -> int:
-        return self.trainer.step if self.steps else int(self.trainer.seconds)
-
-
-def _duration(seconds: float) -> str:
-    """`12 s`, `34 min` or `5 h 6 min`."""
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _quoted(path: Path) -> str:

@@ -180,13 +180,14 @@ SHIPPED_TEXT = (
 )
 NOTHING_SHIPPED = "This copy of colorlib ships no weights called default, so there is nothing to show here."
 
+# Heading, rounding and meaning of each number in the tables.
 HEADINGS = {
-    "psnr": ("PSNR in dB, higher is better", ".1f"),
-    "ciede2000": ("CIEDE2000, lower is better", ".1f"),
-    "chroma_ratio": ("chroma, 1 is the truth's", ".2f"),
-    "balloon_chroma_ratio": ("balloons' chroma, 1 is the truth's", ".2f"),
-    "balloon_hue_concentration": ("balloons' hues, 0 is spread, 1 is all alike", ".2f"),
-    "background_ab_mae": ("error of ab on sky, ground, sea, trees", ".3f"),
+    "psnr": ("PSNR", ".1f", "PSNR: dB, higher is better."),
+    "ciede2000": ("CIEDE2000", ".1f", "CIEDE2000: visible difference, lower is better."),
+    "chroma_ratio": ("chroma", ".2f", "Chroma: 1 is as colourful as the truth."),
+    "balloon_chroma_ratio": ("balloon chroma", ".2f", "Balloon chroma: 1 is as colourful as the truth, 0 is grey."),
+    "balloon_hue_concentration": ("balloon hues", ".2f", "Balloon hues: 0 is spread over the circle, 1 all alike."),
+    "background_ab_mae": ("background", ".3f", "Background: mean error of ab on sky, ground, sea and trees."),
 }
 
 
@@ -248,7 +249,8 @@ def _as_table(measured: dict[str, dict[str, float]]) -> Table:
         [name, *(f"{measured[name][key]:{HEADINGS[key][1]}}" if key in measured[name] else "" for key in shown)]
         for name in ("grey", *MODELS)
     ]
-    return Table(["model", *(HEADINGS[key][0] for key in shown)], rows)
+    legend = " ".join(HEADINGS[key][2] for key in shown)
+    return Table(["model", *(HEADINGS[key][0] for key in shown)], rows, legend)
 
 
 def _curves(world: str, histories: Mapping[str, pd.DataFrame], out: Path) -> list[Picture]:

@@ -30,13 +30,13 @@ def pick_device(spec: str | torch.device = "auto") -> torch.device:
         device = torch.device(spec)
     except RuntimeError as error:
         raise ValueError(f"expected device auto, cpu, cuda, cuda:N or mps, got {spec!r}") from error
-    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available, "cpu": lambda: True}
-    if device.type not in available or not available[device.type]():
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if not available.get(device.type, False):
         raise ValueError(f"this machine has no device {spec!r}; try --device auto or --device cpu")
     return device
 
 
-def pick_precision(spec: str, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
+def pick_precision(spec: str, device: torch.device) -> str:
     """Resolve `auto`: bf16 where it is native, fp16 on older CUDA cards, fp32 elsewhere.
 
     A T4 (compute capability 7.5) says that it supports bf16 but emulates it, slowly: hence the comparison with 8.
@@ -45,7 +45,7 @@ def pick_precision(spec: str, device: torch.device) -> Literal["fp32", "bf16", "
         raise ValueError(f"expected precision auto, fp32, bf16 or fp16, got {spec!r}")
     if spec == "fp16" and device.type != "cuda":
         raise ValueError(f"fp16 training needs a CUDA device, got {device.type}; try bf16 or fp32")
-    if spec == "fp32" or spec == "bf16" or spec == "fp16":
+    if spec != "auto":
         return spec
     if device.type == "cuda":
         return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp16"

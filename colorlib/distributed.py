@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -51,7 +52,8 @@ def parallel(module: nn.Module) -> nn.Module:
     if world_size() == 1:
         return module
     renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
-    return DistributedDataParallel(module, **{"forward_sync_buffers" if renamed else "broadcast_buffers": False})
+    keep_buffers: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+    return DistributedDataParallel(module, **keep_buffers)
 
 
 def mean(values: Tensor) -> Tensor:

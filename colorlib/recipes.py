@@ -216,11 +216,11 @@ def _is_number(value: Any, kind: type) -> bool:
 
 def build_generator(recipe: Recipe, rng: torch.Generator | None = None) -> nn.Module:
     """The generator of a recipe, initialised from `rng`: `(B, 1, H, W)` lightness to `(B, 2, H, W)` chroma."""
-    shared = {"width": recipe.width, "dropout": recipe.dropout, "norm": recipe.g_norm, "rng": rng}
+    width, dropout, norm = recipe.width, recipe.dropout, recipe.g_norm
     if recipe.generator == "backbone":
-        return BackboneUNet(**shared)
+        return BackboneUNet(width=width, dropout=dropout, norm=norm, rng=rng)
     kind = UNet if recipe.generator == "unet" else ResUNet
-    return kind(depth=recipe.resolved_depth, **shared)
+    return kind(depth=recipe.resolved_depth, width=width, dropout=dropout, norm=norm, rng=rng)
 
 
 def build_discriminator(recipe: Recipe, rng: torch.Generator | None = None) -> nn.Module | None:

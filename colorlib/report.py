@@ -24,9 +24,11 @@ p { margin: .5rem 0 1rem; max-width: 42rem; }
 .pictures img.small { image-rendering: pixelated; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1rem 0; }
-th, td { padding: .35rem .8rem; border-bottom: 1px solid var(--line); text-align: right; font-weight: normal; }
-thead th { color: var(--soft); font-size: .85rem; vertical-align: bottom; min-width: 5.5rem; }
-tbody th, thead th:first-child { text-align: left; }
+th, td { padding: .35rem .45rem; border-bottom: 1px solid var(--line); text-align: right; font-weight: normal; }
+thead th { color: var(--soft); font-size: .85rem; vertical-align: bottom; }
+tbody th, thead th:first-child { text-align: left; padding-left: 0; }
+.legend { color: var(--soft); font-size: .85rem; }
+@media (min-width: 40rem) { th, td { padding: .35rem .9rem; } }
 .curves { display: grid; gap: .8rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); }
 .curves img { width: 100%; background: #fff; border: 1px solid var(--line); border-radius: .4rem; padding: .4rem; }
 footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); color: var(--soft);
@@ -47,10 +49,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """Column names, the first over the row names, and rows of text."""
+    """Column names, the first over the row names, rows of text, and what the columns mean."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    legend: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,4 +115,6 @@ def _table(table: Table) -> str:
         f'<tr><th scope="row">{escape(name)}</th>' + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
         for name, *cells in table.rows
     )
-    return f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>'
+    legend = f'<p class="legend">{escape(table.legend)}</p>' if table.legend else ""
+    html = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    return f'<div class="scroll">{html}</div>{legend}'

@@ -137,7 +137,7 @@ class Networks:
             self.average = AveragedModel(self.generator, multi_avg_fn=decay, use_buffers=True)
 
     def _place(self, module: nn.Module) -> nn.Module:
-        return module.to(self.device, memory_format=torch.channels_last)
+        return module.to(self.device).to(memory_format=torch.channels_last)
 
     def _make_optimizer(self, module: nn.Module, lr: float) -> torch.optim.Optimizer:
         if self.recipe.optimizer == "rmsprop":

@@ -36,7 +36,9 @@ def test_half_precision_halves_the_file(tmp_path: Path, recipe: Recipe, generato
     checkpoints.save_generator(tmp_path / "full", generator, recipe)
     checkpoints.save_generator(tmp_path / "half", generator, recipe, dtype=torch.float16)
     tensors = sum(t.numel() * t.element_size() for t in generator.state_dict().values() if t.is_floating_point())
-    assert (tmp_path / "full").stat().st_size - (tmp_path / "half").stat().st_size == pytest.approx(tensors / 2, rel=0.01)
+    assert (tmp_path / "full").stat().st_size - (tmp_path / "half").stat().st_size == pytest.approx(
+        tensors / 2, rel=0.01
+    )
 
 
 def test_weights_that_cannot_be_loaded(tmp_path: Path, recipe: Recipe, generator) -> None:

@@ -15,10 +15,8 @@ from torch import nn
 
 from colorlib import distributed
 
-FLAGS = (
-    "--data scenes --size 16 --batch-size 8 --width 8 --d-width 8 --dropout 0 --steps 3 --seed 1 --device cpu "
-    "--precision fp32 --generator resunet --lambda-l1 10"
-).split()
+FLAGS = "--data=scenes --size=16 --batch-size=8 --steps=3 --seed=1 --device=cpu --precision=fp32 --lambda-l1=10"
+NETWORKS = "--generator=resunet --width=8 --d-width=8 --dropout=0 --norm=instance --g-norm=layer"
 
 
 def train(out: Path, processes: int, *flags: str) -> pd.DataFrame:
@@ -26,7 +24,7 @@ def train(out: Path, processes: int, *flags: str) -> pd.DataFrame:
     if processes > 1:
         launcher += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-    command = [*launcher, "colorlib", "train", *FLAGS, *flags, "--out", str(out)]
+    command = [*launcher, "colorlib", "train", *f"{FLAGS} {NETWORKS}".split(), *flags, "--out", str(out)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     return pd.read_csv(out / "history.csv")
@@ -36,8 +34,7 @@ def train(out: Path, processes: int, *flags: str) -> pd.DataFrame:
 @pytest.mark.parametrize("recipe", ["pix2pix", "wgan-gp"])
 def test_two_processes_give_the_losses_of_one(tmp_path: Path, recipe: str) -> None:
     """Norm layers that see one sample at a time, no dropout: then nothing depends on how a batch is shared."""
-    flags = ("--recipe", recipe, "--norm", "instance", "--g-norm", "layer")
-    one, two = (train(tmp_path / f"{n}", n, *flags) for n in (1, 2))
+    one, two = (train(tmp_path / f"{n}", n, "--recipe", recipe) for n in (1, 2))
     losses = ["l1", "g_loss", "g_adversarial", "d_loss"] + ["penalty"] * (recipe == "wgan-gp")
     assert len(one) == len(two) == 3
     for name in losses:

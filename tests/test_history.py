@@ -57,6 +57,6 @@ def test_the_first_bad_loss_is_named_and_the_good_rows_stay() -> None:
     history = History(COLUMNS, 4)
     for step, value in ((1, 0.5), (2, math.nan), (3, math.inf)):
         history.append(make_record(step, value))
-    with pytest.raises(TrainingDiverged, match="l1 became nan at step 2.*learning rates"):
+    with pytest.raises(TrainingDiverged, match=r"l1 became nan at step 2.*learning rates"):
         history.flush(CPU)
     assert list(history.frame()["step"]) == [1]

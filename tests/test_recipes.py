@@ -133,5 +133,5 @@ def test_same_rng_same_weights() -> None:
 
 def test_unknown_recipe_lists_the_right_ones() -> None:
     assert find_recipe("l1") is RECIPES["l1"]
-    with pytest.raises(ValueError, match="l1, pix2pix, .*wgan-gp"):
+    with pytest.raises(ValueError, match=r"l1, pix2pix, .*wgan-gp"):
         find_recipe("cyclegan")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor
 
 from colorlib.datasets.base import Source
 from colorlib.devices import derive_seed, make_rng
+
+Prefetched = Generator[tuple[int, UInt8[Tensor, "b 3 size size"]], None, None]
 
 # Where a seed enters an endless source: below 2**30, so that a billion further indices still fit 32 bits.
 ENDLESS_STARTS = 2**30
@@ -59,7 +61,7 @@ class Batches:
             [self._view(*one) for one in zip(images, corners[mine].tolist(), flips[mine].tolist(), strict=True)]
         )
 
-    def prefetch(self, start: int = 0, n_threads: int = 1) -> Iterator[tuple[int, UInt8[Tensor, "b 3 size size"]]]:
+    def prefetch(self, start: int = 0, n_threads: int = 1) -> Prefetched:
         """`(k, batch(k))` for k = start, start + 1, ... without end, prepared one or two ahead in other threads."""
         with ThreadPoolExecutor(n_threads, thread_name_prefix="colorlib-batches") as pool:
             ahead = deque((k, pool.submit(self.batch, k)) for k in range(start, start + n_threads + 1))

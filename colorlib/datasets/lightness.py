@@ -31,6 +31,9 @@ MIN_RATIO = 5
 ALLOWED_IN_A_PICTURE = 1 / 2000
 ALLOWED_IN_A_SET = 0.05
 
+# Colours of a picture looked at in one go.
+LOOK_AT = 2000
+
 OPENCV_WHITE = torch.tensor([0.950456, 1.0, 1.088754], dtype=torch.float64)
 
 
@@ -41,6 +44,13 @@ class Evidence:
     triples: int = 0
     impossible_if_lstar: int = 0
     impossible_if_luma: int = 0
+
+    def __add__(self, other: Evidence) -> Evidence:
+        return Evidence(
+            self.triples + other.triples,
+            self.impossible_if_lstar + other.impossible_if_lstar,
+            self.impossible_if_luma + other.impossible_if_luma,
+        )
 
     def verdict(self, allowed: float = ALLOWED_IN_A_PICTURE) -> Lightness:
         """The hypothesis that the other one loses against clearly, else `unknown`.
@@ -57,15 +67,27 @@ class Evidence:
 
 
 def lightness_kind(gray: UInt8[np.ndarray, "h w"], ab: UInt8[np.ndarray, "h w 2"]) -> Lightness:
-    """Whether `gray` is L* (times 255/100) or luma Y' of the photograph whose a + 128, b + 128 are in `ab`."""
-    return evidence(gray, ab).verdict()
+    """Whether `gray` is L* (times 255/100) or luma Y' of the photograph whose a + 128, b + 128 are in `ab`.
 
-
-def evidence(gray: UInt8[np.ndarray, "*n"], ab: UInt8[np.ndarray, "*n 2"], limit: int | None = None) -> Evidence:
-    """What the different triples of these pixels say, at most about `limit` of them, evenly spread."""
+    Looks at a share of the colours after the other, evenly spread, until they tell.
+    """
     triples = np.unique(_pack(gray, ab))
-    if limit is not None:
-        triples = triples[:: -(-len(triples) // limit) or 1]
+    parts = -(-len(triples) // LOOK_AT)
+    found = Evidence()
+    for part in range(parts):
+        found += _evidence(triples[part::parts])
+        if found.verdict() != "unknown":
+            break
+    return found.verdict()
+
+
+def evidence(gray: UInt8[np.ndarray, "*n"], ab: UInt8[np.ndarray, "*n 2"], limit: int) -> Evidence:
+    """What the different colours of these pixels say, at most `limit` of them, evenly spread."""
+    triples = np.unique(_pack(gray, ab))
+    return _evidence(triples[:: -(-len(triples) // limit) or 1])
+
+
+def _evidence(triples: np.ndarray) -> Evidence:
     codes = torch.from_numpy(_unpack(triples))
     return Evidence(len(codes), int((~_possible(codes, False)).sum()), int((~_possible(codes, True)).sum()))
 
