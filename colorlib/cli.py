@@ -49,9 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ColorlibError, ValueError, OSError, MemoryError) as error:
         return _fail(_one_line(error))
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":  # torch's, which only a command that needs it has imported
+        reason = _device_trouble(error)
+        if reason is None:
             raise
-        return _fail("the device is out of memory; try a smaller --batch-size or --size, or --device cpu")
+        return _fail(reason)
     except KeyboardInterrupt:
         print("colorlib: stopped", file=sys.stderr)
         return 130
@@ -90,13 +91,15 @@ def _parse(name: str, kind: type, args: list[str]) -> Any:
 
 
 def _reason(message: str) -> str:
-    """What is wrong, out of the framed paragraphs of tyro's message: the first one, and flags that come close."""
+    """What is wrong, out of tyro's framed paragraphs or argparse's lines; and flags that come close."""
     lines = [line.strip("│ ") for line in message.splitlines() if not line.startswith(("╭", "╰", "usage:"))]
-    text = "\n".join(lines)
-    first, *others = re.split(r"\n─+\n", text)
-    reason = re.sub(r"^colorlib \w+: error: ", "", " ".join(first.split("Got errors:")[0].split()).rstrip("."))
-    close = re.findall(r"^(--[\w-]+)", "\n".join(others), flags=re.MULTILINE)
+    paragraphs = re.split(r"\n[─-]{5,}\n", "\n".join(lines))
+    if len(paragraphs) > 1 and "╭" not in message:  # a terminal without box characters: the title comes first
+        paragraphs = paragraphs[1:]
+    reason = " ".join(paragraphs[0].split("Got errors:")[0].split()).rstrip(".")
+    close = re.findall(r"^(--[\w-]+)", "\n".join(paragraphs[1:-1]), flags=re.MULTILINE)
     known = [flag for flag in dict.fromkeys(close) if flag not in reason]
+    reason = re.sub(r"^colorlib \w+: error: ", "", reason)
     return f"{reason}; perhaps you meant {' or '.join(known)}" if known else reason
 
 
@@ -122,6 +125,15 @@ def _one_line(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "out of memory; try a smaller --batch-size, --size or --max-pixels"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _device_trouble(error: RuntimeError) -> str | None:
+    """What to say of torch's errors that are the machine's fault, not the program's; None for another error."""
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, by name: `colorlib --help` does without torch
+        return "the device is out of memory; try a smaller --batch-size or --size, or --device cpu"
+    if type(error).__name__ == "AcceleratorError" or str(error).startswith("CUDA"):
+        return f"the device fails: {str(error).splitlines()[0]}; see: colorlib doctor, or use --device cpu"
+    return None
 
 
 def _fail(reason: str) -> int:

@@ -55,6 +55,8 @@ def train(flags: TrainFlags) -> int:
     if checkpoints.is_run(out) and not flags.overwrite:
         again = f"go on with: colorlib resume {_quoted(out)}, choose another --out, or replace it with --overwrite"
         raise RunError(f"{out} already holds a run; {again}")
+    if flags.save_every is not None and flags.save_every < 1:
+        raise ValueError(f"expected --save-every of at least 1 step, got {flags.save_every}")
     with _joined(flags.device) as device:
         source, validation = _main_process_first(lambda: _open_data(flags.data, recipe.size))
         trainer = Trainer(
@@ -238,7 +240,7 @@ def evaluate(flags: EvaluateFlags) -> int:
     if not flags.weights:
         raise ValueError("expected weights to evaluate, got none; try --weights default")
     models = {name: Colorizer.load(name, flags.device) for name in flags.weights}
-    size = flags.size or next(iter(models.values())).recipe.size
+    size = next(iter(models.values())).recipe.size if flags.size is None else flags.size
     source = open_source(flags.data, size, flags.split)
     table = measure(
         models, source, batch_size=flags.batch_size, n=flags.n, seed=flags.seed, device=flags.device,

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 import colorlib
 from colorlib import scenes
@@ -29,7 +28,8 @@ from colorlib.figures import compare_runs, grey_image, image_grid, loss_curves, 
 from colorlib.inference import Colorizer, shipped_weights
 from colorlib.recipes import RECIPES, Recipe
 from colorlib.report import Picture, Section, Table, render
-from colorlib.training import FLUSH_EVERY, Trainer
+from colorlib.terminal import Progress
+from colorlib.training import Trainer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ MODELS = ("l1", "pix2pix")
 COMMON = {"width": 32, "d_width": 32, "batch_size": 16, "precision": "fp32"}
 WORLDS: dict[str, dict[str, Any]] = {
     "scenes": {**COMMON, "size": 32, "steps": 600},
-    "photos": {**COMMON, "size": 64, "steps": 250},
+    "photos": {**COMMON, "size": 64, "steps": 200},
 }
 SCENE_SCORES = ("balloon_chroma_ratio", "balloon_hue_concentration", "background_ab_mae")
 VALIDATIONS = 5
@@ -73,15 +73,14 @@ def run_demo(
     `steps` replaces the number of steps of each training: a few show that everything works. Raises RunError if `out`
     holds a demonstration already, unless `overwrite`.
     """
-    started, out = time.monotonic(), Path(out)
+    started, out, target = time.monotonic(), Path(out), pick_device(device)
+    recipes = {world: _recipes(settings, steps) for world, settings in WORLDS.items()}
     _prepare(out, overwrite)
-    target = pick_device(device)
     metrics: dict[str, Any] = {}
     sections = []
-    for world, settings in WORLDS.items():
-        settings = settings if steps is None else {**settings, "steps": steps}
-        trained = {name: _train(world, name, settings, out, seed, target) for name in MODELS}
-        held_out = open_source(world, settings["size"], "test")
+    for world in WORLDS:
+        trained = {name: _train(world, recipe, out, seed, target) for name, recipe in recipes[world].items()}
+        held_out = open_source(world, recipes[world]["l1"].size, "test")
         metrics[world] = _measure(trained, held_out, target)
         sections.append(_section(world, trained, held_out, metrics[world], out))
     sections.append(_shipped_section(out, target))
@@ -90,6 +89,11 @@ def run_demo(
     write_atomic(out / "metrics.json", json.dumps(metrics, indent=2).encode())
     write_atomic(out / "report.html", page.encode())
     return Demo(out, metrics)
+
+
+def _recipes(settings: dict[str, Any], steps: int | None) -> dict[str, Recipe]:
+    recipes = {name: RECIPES[name].replace(**settings) for name in MODELS}
+    return recipes if steps is None else {name: recipe.replace(steps=steps) for name, recipe in recipes.items()}
 
 
 def _prepare(out: Path, overwrite: bool) -> None:
@@ -107,22 +111,20 @@ def _prepare(out: Path, overwrite: bool) -> None:
 # --- train and measure ---------------------------------------------------------------------------------------
 
 
-def _train(world: str, name: str, settings: dict[str, Any], out: Path, seed: int, device: torch.device) -> Trainer:
-    recipe: Recipe = RECIPES[name].replace(**settings)
+def _train(world: str, recipe: Recipe, out: Path, seed: int, device: torch.device) -> Trainer:
     trainer = Trainer(
         recipe,
         open_source(world, recipe.size, "train"),
         validation=open_source(world, recipe.size, "val"),
-        out=out / f"{world}-{name}",
+        out=out / f"{world}-{recipe.name}",
         seed=seed,
         device=device,
-        validate_every=max(1, settings["steps"] // VALIDATIONS),
+        validate_every=max(1, (recipe.steps or 0) // VALIDATIONS),
         overwrite=True,
     )
-    with tqdm(trainer.run(), total=recipe.steps, desc=f"{world}, {name}", unit="step") as bar:
-        for record in bar:
-            if record.step % FLUSH_EVERY == 0:
-                bar.set_postfix_str(f"l1 {record['l1']:.4f}", refresh=False)
+    with Progress(trainer, f"{world}, {recipe.name}") as progress:
+        for record in trainer.run():
+            progress.update(record)
     return trainer
 
 

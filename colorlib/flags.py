@@ -124,7 +124,7 @@ class ColorizeFlags:
     Example: colorlib colorize old.jpg album/ --out coloured
     """
 
-    photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO...")]
+    photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO...", help_behavior_hint="(one or more)")]
     """Photographs, or folders of them."""
     out: Path
     """Folder for the coloured photographs."""
@@ -179,7 +179,7 @@ class DataFlags:
 
     action: Positional[Literal["list", "get", "prepare"]]
     """What to do."""
-    name: Positional[str] = ""
+    name: Annotated[Positional[str], arg(help_behavior_hint="")] = ""
     """For get and prepare: the data set."""
     size: int = 256
     """For prepare: side of the training images, in pixels."""

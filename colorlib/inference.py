@@ -106,7 +106,8 @@ class Colorizer:
         A JPEG becomes a JPEG and a PNG a PNG of the same name; others become PNG, with `.png` added to the name.
         Folders keep their subfolders; where two outputs would share a name, the later one gets its folder's name, or
         a number, before it. A finished output is kept (and said) unless `overwrite`; an input is never overwritten.
-        Outputs appear whole or not at all. A failure is a result with `error` set, and the others go on.
+        Outputs appear whole or not at all; date, place and other metadata are not copied. A failure is a result with
+        `error` set, and the others go on. A file named twice is coloured once.
         """
         _check_strength(strength)
         results = []
@@ -169,7 +170,7 @@ def shipped_weights() -> list[str]:
 @contextmanager
 def _weights_file(path_or_name: str | Path) -> Iterator[Path]:
     """The file behind a name or path. A shipped name wins over a folder of that name: `./default` is the folder."""
-    if str(path_or_name) in shipped_weights():
+    if isinstance(path_or_name, str) and path_or_name in shipped_weights():
         with resources.as_file(resources.files("colorlib") / "weights" / f"{path_or_name}.safetensors") as path:
             yield path
         return
@@ -209,7 +210,10 @@ class Result:
 
 def _plan(paths: str | Path | Iterable[str | Path], out: Path) -> list[tuple[Path, Path | str]]:
     """Each source with its output, or with the reason why it can have none. No two outputs share a name."""
-    sources = list(_find_sources(paths, out))
+    unique: dict[Path, tuple[Path, Path]] = {}
+    for source, place in _find_sources(paths, out):
+        unique.setdefault(source.resolve(), (source, place))
+    sources = list(unique.values())
     inputs = {_identity(source) for source, _ in sources if source.is_file()}
     taken: set[str] = set()
     planned: list[tuple[Path, Path | str]] = []
@@ -250,12 +254,16 @@ def _free_name(out: Path, folder: Path, source: Path, taken: set[str]) -> Path:
 
 
 def _output_name(source: Path) -> str:
-    """`a.jpg` for a JPEG, `a.png` for a PNG, `a.bmp.png` for others: no two files of a folder get the same name."""
+    """`a.jpg` for a JPEG, `a.png` for a PNG, `a.bmp.png` for others: no two files of a folder get the same name.
+
+    The content decides, not the name: a JPEG called `a.png` becomes `a.png.jpg`.
+    """
     if source.is_dir():
         raise ColorlibError(f"no pictures in the folder {source}")
     with open_header(source) as header:
-        suffixes = {"JPEG": (".jpg", ".jpeg"), "MPO": (".jpg", ".jpeg"), "PNG": (".png",)}.get(header.format or "", ())
-    return source.name if source.suffix.lower() in suffixes else f"{source.name}.png"
+        suffixes = (".jpg", ".jpeg") if header.format in ("JPEG", "MPO") else (".png",)  # MPO: JPEGs of a phone
+    same = source.suffix.lower() in suffixes and header.format in ("JPEG", "MPO", "PNG")
+    return source.name if same else source.name + suffixes[0]
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -5,7 +5,7 @@ G maps lightness L to chroma ab. D scores patches of `cat([L, ab], 1)`, so that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -134,7 +134,7 @@ class Networks:
         self.average: AveragedModel | None = None
         if recipe.ema_decay:
             decay = get_ema_multi_avg_fn(recipe.ema_decay)
-            self.average = AveragedModel(self.generator, multi_avg_fn=decay, use_buffers=True)
+            self.average = AveragedModel(self.generator, multi_avg_fn=decay)
 
     def _place(self, module: nn.Module) -> nn.Module:
         return module.to(self.device).to(memory_format=torch.channels_last)
@@ -144,10 +144,24 @@ class Networks:
             return torch.optim.RMSprop(module.parameters(), lr=lr)
         return torch.optim.Adam(module.parameters(), lr=lr, betas=self.recipe.betas, fused=True)
 
-    @property
-    def averaged_generator(self) -> nn.Module:
-        """The generator to use: the running average of its weights if the recipe keeps one, else the generator."""
-        return self.generator if self.average is None else self.average.module
+    def calibrate(self, batches: Iterable[Tensor]) -> None:
+        """Measure batch norm's statistics anew for the averaged weights, on uint8 training batches.
+
+        The generator's own belong to other weights: with them, averaged weights were seen to colour worse than grey.
+        """
+        assert self.average is not None, "this recipe keeps no average"
+        norms = [module for module in self.average.modules() if isinstance(module, nn.BatchNorm2d)]
+        if not norms:
+            return
+        self.average.eval()  # without dropout, as it will be used
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the plain mean over all batches
+            norm.train()
+        with torch.no_grad():
+            for images in batches:
+                self.average(split_lab(to_float(images.to(self.device)))[0])
+        self.average.eval()
 
     # --- one step --------------------------------------------------------------------------------------------
 

@@ -35,15 +35,16 @@ def duration(seconds: float) -> str:
 class Progress:
     """A bar with losses, images a second and the time that remains; it counts steps, or seconds if the target does."""
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Trainer, label: str | None = None) -> None:
         self.trainer, self.steps = trainer, trainer.target_steps
         self.before: tuple[float, float] | None = None  # images and seconds at the last look
         self.total = self.steps or math.ceil(60 * (trainer.recipe.minutes or 0))
         pause = 0.2 if sys.stderr.isatty() else 20.0  # seconds; a log needs no animation
         quiet = {"disable": True} if distributed.rank() else {}
         self.bar = tqdm(
-            total=self.total, initial=self._position(), unit="step" if self.steps else "s", mininterval=pause, **quiet
-        )
+            desc=label, total=self.total, initial=self._position(), unit="step" if self.steps else "s",
+            mininterval=pause, **quiet,
+        )  # fmt: skip
 
     def __enter__(self) -> Progress:
         return self

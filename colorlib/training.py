@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 FLUSH_EVERY = 10  # steps between two looks at the losses; the measures that cost a backward pass come as often
 SAVE_SECONDS = 300.0
 VALIDATIONS = 20  # in a run; one in a hundred steps where the run is counted in minutes
+CALIBRATION_BATCHES = 8  # for batch norm's statistics of averaged weights
 # The paper trains on 256 px crops of images resized to 286 px.
 CROP_MARGIN = 286 / 256
 
@@ -82,7 +83,7 @@ class Trainer:
         columns = ["step", "epoch", *self.networks.columns(), *validated, *TIMING_COLUMNS]
         path = None if self.out is None else self.out / "history.csv"
         self._history = History(columns, self._rounds(recipe.pretrain_steps) * recipe.batch_size, path)
-        self._folder_ready = False
+        self._folder_ready, self._calibrated_at = False, -1
         self._last_save = time.monotonic()
 
     def _make_batches(self) -> Batches:
@@ -100,8 +101,16 @@ class Trainer:
 
     @property
     def averaged_generator(self) -> nn.Module:
-        """The generator to use: the running average of its weights if the recipe keeps one, else the generator."""
-        return self.networks.averaged_generator
+        """The generator to use: the running average of its weights if the recipe keeps one, else the generator.
+
+        The average is brought up to date on a few training batches when it is asked for, at most once a step.
+        """
+        if self.networks.average is None:
+            return self.generator
+        if self._calibrated_at != self.step:
+            self.networks.calibrate(self.batches.batch(k) for k in range(CALIBRATION_BATCHES))
+            self._calibrated_at = self.step
+        return self.networks.average.module
 
     @property
     def discriminator(self) -> nn.Module | None:
@@ -265,16 +274,17 @@ class Trainer:
         self._prepare_folder()
         self._history.flush(self.device)
         if distributed.rank() == 0:
+            generator = self.averaged_generator  # calibrated before it is packed
             tensors, state = self.networks.pack()
             checkpoints.save_checkpoint(self.out, self.step, tensors, {"seconds": self.seconds, **state})
-            self._write_generator()
+            self._write_generator(generator)
         distributed.wait()
         self._last_save = time.monotonic()
 
-    def _write_generator(self) -> None:
+    def _write_generator(self, generator: nn.Module) -> None:
         assert self.out is not None, "checked by the caller"
         path, extra = self.out / "generator.safetensors", {"step": str(self.step)}
-        checkpoints.save_generator(path, self.averaged_generator, self.recipe, extra=extra)
+        checkpoints.save_generator(path, generator, self.recipe, extra=extra)
 
     @classmethod
     def resume(
@@ -319,7 +329,7 @@ class Trainer:
         if distributed.rank() == 0:
             checkpoints.write_atomic(self.out / "recipe.json", self.recipe.to_json().encode())
             self._history.write()
-            self._write_generator()
+            self._write_generator(self.averaged_generator)
 
 
 def _read_source(out: Path) -> dict[str, Any]:

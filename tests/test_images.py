@@ -100,7 +100,11 @@ def test_cmyk(tmp_path, rgb, name):
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm"])
 def test_16_bits_are_rounded_to_8(tmp_path, name):
     values = np.linspace(0, 65535, HEIGHT * WIDTH).round().astype(np.uint16).reshape(HEIGHT, WIDTH)
-    read = read_image(write(tmp_path, name, values))
+    if name == "a.pgm":  # which Pillow reads, but did not always write
+        (tmp_path / name).write_bytes(f"P5 {WIDTH} {HEIGHT} 65535\n".encode() + values.astype(">u2").tobytes())
+    else:
+        write(tmp_path, name, values)
+    read = read_image(tmp_path / name)
     assert np.array_equal(read.rgb, as_grey_rgb(np.round(values / 257).astype(np.uint8)))
 
 

@@ -235,6 +235,7 @@ def odd_files(folder, rgb):
     save("moving.gif", picture.quantize(64), "moving.gif.png", save_all=True, append_images=[grey.quantize(9)])
     save("photo.webp", picture, "photo.webp.png")
     save("really_png.jpg", picture, "really_png.jpg.png", format="PNG")
+    save("really_jpeg.png", picture, "really_jpeg.png.jpg", format="JPEG")
     save("bitmap.bmp", picture, "bitmap.bmp.png")
     return files
 
@@ -351,6 +352,13 @@ def test_results_inside_the_input_folder_are_not_coloured_again(constant, tmp_pa
     for _ in range(2):
         results = constant.colorize_many([tmp_path], out, progress=False)
         assert [result.output for result in results] == [out / "a.png"]
+
+
+def test_a_file_named_twice_is_coloured_once(constant, tmp_path, photograph):
+    Image.fromarray(photograph).save(tmp_path / "a.png")
+    sources = [tmp_path / "a.png", tmp_path, tmp_path / ".." / tmp_path.name / "a.png"]
+    (result,) = constant.colorize_many(sources, tmp_path / "out", progress=False)
+    assert result.source == tmp_path / "a.png"
 
 
 def test_what_is_not_there_or_holds_nothing_is_named(constant, tmp_path):

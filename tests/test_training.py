@@ -17,6 +17,7 @@ import torch
 from conftest import make_source
 
 from colorlib import checkpoints
+from colorlib.color import split_lab, to_float
 from colorlib.datasets import open_source
 from colorlib.errors import CheckpointError, RunError, TrainingDiverged
 from colorlib.recipes import RECIPES, Recipe
@@ -109,6 +110,24 @@ def test_pretraining_leaves_the_discriminator_alone(source, recipe: Recipe) -> N
     assert not torch.equal(
         before["layers.0.weight"] if "layers.0.weight" in before else next(iter(before.values())),
         next(iter(weights(trainer.discriminator).values())),
+    )
+
+
+def test_averaged_weights_have_statistics_of_their_own(source, recipe: Recipe) -> None:
+    """Averaged weights under the norm statistics of others colour badly, and nothing else would tell."""
+    trainer = run_to_end(Trainer(recipe.replace(adversarial="none", ema_decay=0.9, steps=60, lr_g=2e-3), source))
+    averaged = trainer.averaged_generator
+    L, _ = split_lab(to_float(source.images(range(len(source)))[..., :16, :16]))
+    with torch.no_grad():
+        averaged.eval()
+        used = averaged(L)
+        for module in averaged.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.train()
+        ideal = averaged(L)
+    assert (used - ideal).abs().mean() < 0.1 * ideal.abs().mean()
+    assert not any(
+        torch.equal(a, b) for a, b in zip(averaged.parameters(), trainer.generator.parameters(), strict=True) if a.any()
     )
 
 

@@ -137,13 +137,34 @@ def test_bands_and_threads_make_no_difference(photograph, monkeypatch):
 
 
 def test_torchs_threads_are_put_back_even_after_an_error(photograph, monkeypatch):
-    threads = torch.get_num_threads()
-    join_with_own_lightness(photograph, constant_field(0.1, 0.1))
-    assert torch.get_num_threads() == threads
-    monkeypatch.setattr(upsampling, "_reduce_chroma", lambda lab: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
         join_with_own_lightness(photograph, constant_field(0.1, 0.1))
-    assert torch.get_num_threads() == threads
+        assert torch.get_num_threads() == 3
+        monkeypatch.setattr(upsampling, "_reduce_chroma", lambda lab: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            join_with_own_lightness(photograph, constant_field(0.1, 0.1))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_lightness_by_table_is_that_of_scikit_image():
+    rgb = np.random.default_rng(0).integers(0, 256, (100, 200, 3), dtype=np.uint8)
+    rgb[:50] //= 16  # near black, where the curve is steep
+    got = upsampling._lightness(as_batch(rgb))[0, 0].numpy()
+    assert np.abs(got - lightness(rgb)).max() < 0.01
+    ends = np.array([[[0, 0, 0], [255, 255, 255]]], dtype=np.uint8)
+    np.testing.assert_allclose(upsampling._lightness(as_batch(ends)).flatten(), [0, 100], atol=1e-3)
+
+
+def test_levels_by_table_are_those_of_the_curve():
+    linear = torch.rand(1, 3, 100, 200, generator=torch.Generator().manual_seed(0)) ** 3 * 1.2 - 0.05
+    got, exact = upsampling._levels(linear).int(), color.to_uint8(color.linear_to_srgb(linear)).int()
+    assert (got - exact).abs().max() <= 1 and (got != exact).float().mean() < 0.01
+    levels = torch.arange(256, dtype=torch.uint8).expand(1, 3, 1, 256)
+    assert torch.equal(upsampling._levels(color.srgb_to_linear(color.to_float(levels))), levels)
 
 
 def draw_lab(n, chroma):

@@ -33,8 +33,10 @@ ALLOWED_IN_A_SET = 0.05
 
 # Colours of a picture looked at in one go.
 LOOK_AT = 2000
+# Candidates held at once: few enough for the processor's cache.
+BLOCK = 30_000
 
-OPENCV_WHITE = torch.tensor([0.950456, 1.0, 1.088754], dtype=torch.float64)
+OPENCV_WHITE = (0.950456, 1.0, 1.088754)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def evidence(gray: UInt8[np.ndarray, "*n"], ab: UInt8[np.ndarray, "*n 2"], limit
 
 
 def _evidence(triples: np.ndarray) -> Evidence:
-    codes = torch.from_numpy(_unpack(triples))
+    codes = _unpack(triples)
     return Evidence(len(codes), int((~_possible(codes, False)).sum()), int((~_possible(codes, True)).sum()))
 
 
@@ -124,37 +126,46 @@ def _unpack(triples: np.ndarray) -> np.ndarray:
     return np.stack([triples >> 16, triples >> 8 & 255, triples & 255], axis=1)
 
 
-# --- which triples some 8-bit sRGB colour gives ---
+# --- which triples some 8-bit sRGB colour gives (in NumPy: many small lookups, for which torch would start threads) ---
 
 
-def _possible(codes: Int[Tensor, "n 3"], luma: bool) -> Bool[Tensor, " n"]:
+def _possible(codes: Int[np.ndarray, "n 3"], luma: bool) -> Bool[np.ndarray, " n"]:
     """Search the 8-bit colours around the one that the codes decode to: first the nearest ones, which mostly do."""
-    lightness = _solve_lightness(codes) if luma else codes[:, 0] * (100 / 255)
-    centre = (_decode(lightness, codes[:, 1:] - 128.0) * 255).round().long().clamp(0, 255)
-    found = torch.zeros(len(codes), dtype=torch.bool)
+    centre = _nearest_colour(torch.from_numpy(codes), luma)
+    found = np.zeros(len(codes), dtype=bool)
     for reach in (1, 4):
-        missing = (~found).nonzero()[:, 0]
-        for block in missing.split(2000):
+        missing = np.flatnonzero(~found)
+        step = BLOCK // (2 * reach + 1) ** 3
+        for start in range(0, len(missing), step):
+            block = missing[start : start + step]
             found[block] = _any_colour(codes[block], centre[block], reach, luma)
     return found
 
 
-def _any_colour(codes: Int[Tensor, "n 3"], centre: Int[Tensor, "n 3"], reach: int, luma: bool) -> Bool[Tensor, " n"]:
+def _nearest_colour(codes: Int[Tensor, "n 3"], luma: bool) -> Int[np.ndarray, "n 3"]:
+    """The 8-bit colour that the codes decode to by the formula, clipped to the gamut."""
+    lightness = _solve_lightness(codes) if luma else codes[:, 0] * (100 / 255)
+    return (_decode(lightness, codes[:, 1:] - 128.0) * 255).round().long().clamp(0, 255).numpy()
+
+
+def _any_colour(
+    codes: Int[np.ndarray, "n 3"], centre: Int[np.ndarray, "n 3"], reach: int, luma: bool
+) -> Bool[np.ndarray, " n"]:
     """Whether an 8-bit colour at most `reach` from `centre` in each channel gives the codes."""
-    levels = (centre[:, :, None] + torch.arange(-reach, reach + 1)).clamp(0, 255)
+    levels = (centre[:, :, None] + np.arange(-reach, reach + 1)).clip(0, 255)
     L, a, b = _opencv_lab(levels)
     gray = _opencv_luma(levels) if luma else L
-    wanted = codes.to(torch.int32)[:, :, None, None, None]
-    return ((gray == wanted[:, 0]) & (a == wanted[:, 1]) & (b == wanted[:, 2])).flatten(1).any(1)
+    wanted = codes.astype(np.int32)[:, :, None, None, None]
+    return ((gray == wanted[:, 0]) & (a == wanted[:, 1]) & (b == wanted[:, 2])).any((1, 2, 3))
 
 
-def _opencv_luma(levels: Int[Tensor, "n 3 k"]) -> Int[Tensor, "n k k k"]:
+def _opencv_luma(levels: Int[np.ndarray, "n 3 k"]) -> Int[np.ndarray, "n k k k"]:
     """8-bit luma as `cv2.cvtColor` computes it: weights in units of 2**-15, rounded to nearest."""
-    weights = torch.tensor([9798, 19235, 3735], dtype=torch.int32)
-    return (_sums(levels, weights[:, None] * torch.arange(256, dtype=torch.int32)) + (1 << 14)) >> 15
+    weights = np.array([9798, 19235, 3735], dtype=np.int32)
+    return (_sums(levels, weights[:, None] * np.arange(256, dtype=np.int32)) + (1 << 14)) >> 15
 
 
-def _opencv_lab(levels: Int[Tensor, "n 3 k"]) -> tuple[Int[Tensor, "n k k k"], ...]:
+def _opencv_lab(levels: Int[np.ndarray, "n 3 k"]) -> tuple[Int[np.ndarray, "n k k k"], ...]:
     """8-bit L, a, b as `cv2.cvtColor` computes them, of all k**3 colours that the k levels of each channel make.
 
     In integers: linear light in units of 1/2040, white-scaled XYZ by weights in units of 2**-12, then f(t), of which
@@ -169,17 +180,17 @@ def _opencv_lab(levels: Int[Tensor, "n 3 k"]) -> tuple[Int[Tensor, "n k k k"], .
 
 
 @functools.cache
-def _opencv_tables() -> tuple[Int[Tensor, "3 3 256"], Int[Tensor, " m"]]:
+def _opencv_tables() -> tuple[Int[np.ndarray, "3 3 256"], Int[np.ndarray, " m"]]:
     """What each level of each channel adds to X, Y and Z; and f(t) for t in units of 1/2040."""
     levels = torch.arange(256, dtype=torch.float64) / 255
-    linear = torch.round(2040 * srgb_to_linear(levels.expand(3, 1, 256))[0, 0])
-    weights = torch.round(4096 * torch.tensor(XYZ_FROM_LINEAR, dtype=torch.float64) / OPENCV_WHITE[:, None])
+    linear = np.rint(2040 * srgb_to_linear(levels.expand(3, 1, 256))[0, 0].numpy())
+    weights = np.rint(4096 * np.array(XYZ_FROM_LINEAR) / np.array(OPENCV_WHITE)[:, None])
     t = np.arange(2100) / 2040
     f = np.rint(2**15 * np.where(t < 0.008856, 7.787 * t + 16 / 116, np.cbrt(t)))
-    return (weights[:, :, None] * linear).to(torch.int32), torch.from_numpy(f.astype(np.int32))
+    return (weights[:, :, None] * linear).astype(np.int32), f.astype(np.int32)
 
 
-def _sums(levels: Int[Tensor, "n 3 k"], table: Int[Tensor, "3 256"]) -> Int[Tensor, "n k k k"]:
+def _sums(levels: Int[np.ndarray, "n 3 k"], table: Int[np.ndarray, "3 256"]) -> Int[np.ndarray, "n k k k"]:
     """The table entries of red, green and blue, added up for all combinations of levels."""
     red, green, blue = (table[channel][levels[:, channel]] for channel in range(3))
     return red[:, :, None, None] + green[:, None, :, None] + blue[:, None, None, :]

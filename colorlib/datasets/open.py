@@ -72,7 +72,13 @@ def list_sources(root: str | Path | None = None) -> list[dict[str, str]]:
     """
     rows = [
         _row("scenes", "small landscapes drawn by code, without end", "MIT, part of colorlib", "none", "yes"),
-        _row("photos", "five colour photographs inside scikit-image", "CC0 or public domain", "none", "yes"),
+        _row(
+            "photos",
+            "five colour photographs inside scikit-image",
+            "free, see data/README.md",
+            "none",
+            "yes",
+        ),
         _row("folder:PATH", "your own photographs, any nesting and format", "yours", "yours", "yours"),
         _row(
             "kaggle:PATH",

@@ -14,6 +14,7 @@ from colorlib.datasets.base import ArraySource, digest
 from colorlib.datasets.cache import cache_folder, prepare
 from colorlib.datasets.folder import list_files
 from colorlib.datasets.pictures import Picture
+from colorlib.errors import DataError
 
 # Where a set has no validation part of its own, every tenth picture of its training part is one.
 VAL_EVERY = 10
@@ -81,7 +82,7 @@ SETS = {
     "pets": PublishedSet(
         "7,349 photographs of cats and dogs of 37 breeds, various sizes",
         "CC BY-SA 4.0",
-        "790 MiB",
+        "770 MiB",
         "oxford-iiit-pet",
         _pets,
         OWN_TRAIN_AND_TEST | {"train": ("trainval", "rest"), "val": ("trainval", "tenth")},
@@ -129,7 +130,7 @@ def open_published(
 def download(name: str, *, root: str | Path | None = None) -> Path:
     """Download a published set through torchvision, unless it is there; returns the folder it lies in.
 
-    Raises ValueError for another name, and ConnectionError where the download fails.
+    Raises ValueError for another name, DataError where the download fails.
     """
     if name not in SETS:
         raise ValueError(f"expected one of {', '.join(SETS)}, got {name!r}; the other sources need no download")
@@ -139,7 +140,7 @@ def download(name: str, *, root: str | Path | None = None) -> Path:
         for part in sorted({part for part, _ in SETS[name].parts.values()}):
             SETS[name].open(place, part, True)
     except (OSError, RuntimeError) as error:
-        raise ConnectionError(f"{name} could not be downloaded to {place.resolve()} ({error}); try again") from error
+        raise DataError(f"{name} could not be downloaded to {place.resolve()} ({error}); try again") from error
     return place / SETS[name].folder
 
 

@@ -1,0 +1,646 @@
+"""The command line as a user meets it: what it prints, what it leaves on disk, and with which status it ends."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from colorlib import cli, commands, flags, terminal
+from colorlib.cli import main
+from colorlib.recipes import RECIPES, Recipe
+
+TINY = ["--size", "16", "--width", "4", "--d-width", "4", "--batch-size", "2", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No command may write into the folder that the tests are started from."""
+    monkeypatch.chdir(tmp_path)
+
+
+# tyro draws its frames with these where the terminal can show them, and without them elsewhere.
+FRAMED = """╭─ Unrecognized options ───────────────╮
+│ Unrecognized options: --lambda-l, 3   │
+│ ───────────────────────────────────── │
+│ Perhaps you meant:                    │
+│     --lambda-l1 FLOAT                 │
+│ ───────────────────────────────────── │
+│ For full helptext, run colorlib train │
+│ --help                                │
+╰───────────────────────────────────────╯
+"""
+UNFRAMED = "\n".join(
+    line[:-1].replace("│", " ").replace("─", "-")
+    for line in FRAMED.replace("╭─", "").replace(" ─", "  \n ─", 1).splitlines()[:-1]
+)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder of small photographs in three splits."""
+    rng = np.random.default_rng(0)
+    for split, n in (("train", 8), ("val", 2), ("test", 3)):
+        (tmp_path / "photos" / split).mkdir(parents=True)
+        for i in range(n):
+            colour = rng.integers(40, 220, 3)
+            pixels = np.clip(colour + rng.normal(0, 12, (24, 30, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / split / f"{i}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def train(photos: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Train a tiny pix2pix for a few steps; the run's folder."""
+
+    def run(*more: str, out: str = "run", status: int = 0) -> Path:
+        folder = tmp_path / out
+        args = ["train", "--data", f"folder:{photos}", *TINY, "--steps", "3", "--out", str(folder), *more]
+        assert main(args) == status
+        return folder
+
+    return run
+
+
+@pytest.fixture
+def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that cannot do anything; its one line."""
+
+    def run(*args: object, status: int = 2) -> str:
+        capsys.readouterr()
+        assert main([str(arg) for arg in args]) == status
+        # Progress bars share stderr: they redraw their line with a carriage return.
+        lines = [line for line in capsys.readouterr().err.split("\n") if line and "\r" not in line]
+        assert len(lines) == 1, lines
+        assert lines[0].startswith("colorlib: ")
+        assert "Traceback" not in lines[0]
+        return lines[0]
+
+    return run
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "generator.safetensors")
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# --- finding one's way ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("args", [[], ["--help"], ["-h"], ["help"]])
+def test_help_names_all_commands(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(args) == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  {name} " in text for name in commands.COMMANDS)
+
+
+def test_the_overview_and_the_commands_agree() -> None:
+    assert list(cli.COMMANDS) == list(commands.COMMANDS)
+
+
+@pytest.mark.parametrize("name", list(cli.COMMANDS))
+def test_help_of_a_command_has_an_example_and_its_flags(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"Example: colorlib {name}" in text
+    assert "(default: )" not in text
+
+
+@pytest.mark.parametrize("name", list(cli.COMMANDS))
+def test_the_examples_of_the_help_are_accepted(name: str) -> None:
+    kind = commands.COMMANDS[name].flags
+    (example,) = [line for line in (kind.__doc__ or "").splitlines() if "Example: colorlib" in line]
+    words = example.split()[2:]
+    assert words[0] == name
+    assert isinstance(cli._parse(name, kind, words[1:]), kind)
+
+
+def test_help_of_train_shows_every_hyperparameter_with_the_recipes_own_default(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["train", "--recipe", "wgan-gp", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert all(f"--{name.replace('_', '-')}" in text for name in vars(RECIPES["wgan-gp"]))
+    assert "gradient penalty (WGAN-GP); 0 is none. (default: 10.0)" in text
+    assert "Updates of D for each update of G. (default: 5)" in text
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("colorlib 0.")
+
+
+def test_help_does_not_import_torch_and_python_m_gives_the_status() -> None:
+    code = "import sys; from colorlib.cli import main; main(['--help']); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("False\n")
+    done = subprocess.run([sys.executable, "-m", "colorlib", "nonsense"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+# --- flags ---------------------------------------------------------------------------------------------------
+
+
+def parsed(*args: str) -> flags.TrainFlags:
+    return cli._parse("train", flags.TrainFlags, list(args))
+
+
+def test_flags_are_the_recipe_with_changes() -> None:
+    line = (
+        "--recipe wgan-gp --lambda-l1 3 --data folder:photos --size 128 --batch-size 8 --epochs 5 --save-every 100 "
+        "--seed 4 --device cpu --precision fp32 --generator resunet --width 24 --out runs/mine"
+    )
+    expected = RECIPES["wgan-gp"].replace(
+        lambda_l1=3.0, size=128, batch_size=8, epochs=5, precision="fp32", generator="resunet", width=24
+    )
+    given = parsed(*line.split())
+    assert given.settings() == expected
+    assert (given.data, given.seed, given.save_every, given.out) == ("folder:photos", 4, 100, Path("runs/mine"))
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_without_changes_the_settings_are_the_recipe(name: str) -> None:
+    assert parsed(f"--recipe={name}").settings() == RECIPES[name]
+
+
+@pytest.mark.parametrize(("flag", "value"), [("steps", 7), ("epochs", 7), ("minutes", 7.0)])
+def test_a_new_target_replaces_the_recipes(flag: str, value: float) -> None:
+    settings = parsed(f"--{flag}", "7").settings()
+    assert {name: getattr(settings, name) for name in flags.TARGETS} == {**dict.fromkeys(flags.TARGETS), flag: value}
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("frobnicate", "demo, train, resume"),
+        ("train --recipe nonsense", "l1, pix2pix, lsgan, hinge, wgan, wgan-gp, resunet-wgan-gp, backbone-pix2pix"),
+        ("train --recipe", "--recipe: expected one argument"),
+        ("train --lambda-l 3", "perhaps you meant --lambda-l1"),
+        ("train --generator transformer", "'unet', 'resunet', 'backbone'"),
+        ("train --steps many", "--steps"),
+        ("train --steps", "--steps"),
+        ("train --steps 3 --epochs 2", "exactly one stopping target"),
+        ("train --steps 0", "steps above 0"),
+        ("train --size 0", "size above 0"),
+        ("train --size 8 --steps 1 --width 4 --d-width 4", "at least 16 pixels"),
+        ("train --size 32 --receptive-field 70", "receptive field"),
+        ("train --depth 9", "depth 1 to 8"),
+        ("train --lambda-l1 nan", "lambda_l1"),
+        ("train --save-every 0", "--save-every"),
+        ("train --data nonsense", "scenes, photos, folder:PATH"),
+        ("train --data folder:nowhere", "nowhere"),
+        ("train --data imagenette", "colorlib data get imagenette"),
+        ("train --device abacus", "abacus"),
+        ("train --device cpu --precision fp16 --size 16", "fp16"),
+        ("resume", "RUN"),
+        ("resume nowhere", "expected a run"),
+        ("colorize --out o", "at least one photograph"),
+        ("colorize a.jpg", "--out"),
+        ("colorize a.jpg --out o --weights nonsense", "nonsense"),
+        ("colorize a.jpg --out o --weights no/such.safetensors", "no/such.safetensors"),
+        ("evaluate --weights", "weights"),
+        ("evaluate --weights nonsense", "nonsense"),
+        ("evaluate --split all", "'train', 'val', 'test'"),
+        ("data", "{list,get,prepare}"),
+        ("data frobnicate", "'list', 'get', 'prepare'"),
+        ("data get", "colorlib data get NAME"),
+        ("data get mnist", "imagenette"),
+        ("data prepare nonsense", "folder:PATH"),
+        ("doctor --loud", "--loud"),
+        ("export --weights nonsense --out m.onnx", "nonsense"),
+    ],
+)
+def test_wrong_flags_are_one_line(args: str, said: str, fails: Callable[..., str]) -> None:
+    assert said in fails(*args.split())
+
+
+@pytest.mark.parametrize("message", [FRAMED, UNFRAMED])
+def test_the_reason_in_tyros_message(message: str) -> None:
+    assert cli._reason(message) == "Unrecognized options: --lambda-l, 3; perhaps you meant --lambda-l1"
+
+
+# --- train and resume ----------------------------------------------------------------------------------------
+
+
+def test_train_says_what_it_does_and_leaves_a_run(
+    train: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train("--lambda-l1", "50")
+    first, *_, last = capsys.readouterr().out.splitlines()
+    assert "pix2pix on folder:" in first
+    assert "8 images, 2 to validate" in first
+    assert "cpu, fp32" in first
+    assert f"--weights {run}" in last
+    assert Recipe.from_json((run / "recipe.json").read_text()).lambda_l1 == 50
+    names = {"recipe.json", "source.json", "history.csv", "samples", "generator.safetensors", "checkpoints", "latest"}
+    assert {path.name for path in run.iterdir()} == names
+    assert len(pd.read_csv(run / "history.csv")) == 3
+    # photographs are stored larger than the crops that are trained on, as in the paper: 286 for 256
+    described = json.loads((run / "source.json").read_text())
+    assert (described["train"]["size"], described["validation"]["size"]) == (18, 16)
+
+
+def test_scenes_have_no_margin(tmp_path: Path) -> None:
+    assert main(["train", *TINY, "--recipe", "l1", "--steps", "1", "--out", str(tmp_path / "r")]) == 0
+    assert json.loads((tmp_path / "r" / "source.json").read_text())["train"]["size"] == 16
+
+
+def test_without_a_target_the_time_is_estimated(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = RECIPES["l1"].replace(epochs=2)
+    monkeypatch.setitem(RECIPES, "l1", short)
+    args = ["train", "--recipe", "l1", "--data", f"folder:{photos}", *TINY]
+    assert main([*args, "--out", str(tmp_path / "a")]) == 0
+    assert "2 epochs or 8 steps, will take about" in capsys.readouterr().out
+    assert main([*args, "--epochs", "3", "--out", str(tmp_path / "b")]) == 0
+    assert "will take about" not in capsys.readouterr().out
+
+
+def test_a_target_in_minutes(train: Callable[..., Path], photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    args = ["train", "--data", f"folder:{photos}", *TINY, "--minutes", "0.005", "--out", str(out)]
+    assert main(args) == 0
+    assert pd.read_csv(out / "history.csv")["seconds"].iloc[-1] >= 0.3
+    assert main(["resume", str(out), "--minutes", "0.01"]) == 0
+    assert pd.read_csv(out / "history.csv")["seconds"].iloc[-1] >= 0.6
+
+
+def test_train_refuses_a_folder_that_holds_a_run(train: Callable[..., Path], fails: Callable[..., str]) -> None:
+    run = train()
+    before = weights(run)
+    # before the data are looked at: they are not even there
+    said = fails("train", "--data", "folder:nowhere", *TINY, "--out", run)
+    assert f"colorlib resume {run}" in said
+    assert "--overwrite" in said
+    assert same(weights(run), before)
+    train("--overwrite", "--seed", "1")
+    assert not same(weights(run), before)
+
+
+def test_resume_gives_what_an_uninterrupted_run_gives(
+    train: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = train("--steps", "6", out="whole")
+    halved = train("--steps", "3", out="halved")
+    assert not same(weights(whole), weights(halved))
+    capsys.readouterr()
+    assert main(["resume", str(halved), "--steps", "6", "--device", "cpu"]) == 0
+    assert "going on at step 3" in capsys.readouterr().out
+    assert same(weights(whole), weights(halved))
+    assert Recipe.from_json((halved / "recipe.json").read_text()).steps == 6
+
+
+def test_a_finished_run_says_so(train: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
+    run = train()
+    before = weights(run)
+    capsys.readouterr()
+    assert main(["resume", str(run)]) == 0
+    assert "finished at step 3" in capsys.readouterr().out
+    assert same(weights(run), before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_resume_goes_on(
+    number: signal.Signals,
+    train: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole = train(out="whole")
+    update = terminal.Progress.update
+
+    def interrupted(self: terminal.Progress, record: object) -> None:
+        update(self, record)  # type: ignore[arg-type]
+        if self.trainer.step == 2:
+            os.kill(os.getpid(), number)
+
+    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    with monkeypatch.context() as patch:
+        patch.setattr(terminal.Progress, "update", interrupted)
+        run = train(out="stopped", status=130)
+    assert handlers == [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    assert f"stopped at step 2 and saved; go on with: colorlib resume {run}" in capsys.readouterr().out
+    assert main(["resume", str(run), "--device", "cpu"]) == 0
+    assert same(weights(whole), weights(run))
+
+
+def test_a_second_ctrl_c_does_not_wait(fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def impatient(_: object) -> int:
+        with terminal.stop_signals() as came:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert came == [signal.SIGINT]
+            os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("the second one should have raised")
+
+    monkeypatch.setitem(commands.COMMANDS, "doctor", commands.Command(flags.DoctorFlags, impatient))
+    assert fails("doctor", status=130) == "colorlib: stopped"
+
+
+def test_resume_refuses_other_data(train: Callable[..., Path], photos: Path, fails: Callable[..., str]) -> None:
+    run = train()
+    before = weights(run)
+    Image.new("RGB", (24, 24), "red").save(photos / "train" / "new.png")
+    assert "differs" in fails("resume", run, "--steps", "5")
+    assert "differs" in fails("resume", run, "--steps", "5", "--data", "scenes")
+    assert same(weights(run), before)
+
+
+def test_resume_finds_data_that_were_moved(train: Callable[..., Path], photos: Path, fails: Callable[..., str]) -> None:
+    run = train()
+    moved = photos.rename(photos.with_name("moved"))
+    assert "photos" in fails("resume", run, "--steps", "4")
+    assert main(["resume", str(run), "--steps", "4", "--data", f"folder:{moved}", "--device", "cpu"]) == 0
+
+
+def test_a_hand_edited_recipe(train: Callable[..., Path], fails: Callable[..., str]) -> None:
+    run = train()
+    path = run / "recipe.json"
+    text = path.read_text()
+    path.write_text(text.replace('"width": 4', '"width": "wide"'))
+    assert "width" in fails("resume", run, "--steps", "5")
+    path.write_text(text[:-20])
+    assert "recipe.json" in fails("resume", run, "--steps", "5")
+    path.write_text(text.replace('"width": 4', '"width": 8'))
+    assert "another architecture" in fails("resume", run, "--steps", "5")
+
+
+def test_a_checkpoint_of_another_architecture(train: Callable[..., Path], fails: Callable[..., str]) -> None:
+    run, other = train(), train("--width", "8", out="other")
+    shutil.rmtree(run / "checkpoints")
+    shutil.copytree(other / "checkpoints", run / "checkpoints")
+    assert "another architecture" in fails("resume", run, "--steps", "5")
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(
+    train: Callable[..., Path], fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        assert "No space left" in fails("resume", run, "--steps", "5", "--device", "cpu")
+    assert main(["resume", str(run), "--steps", "4", "--device", "cpu"]) == 0
+    assert pd.read_csv(run / "history.csv")["step"].tolist() == [1, 2, 3, 4]
+
+
+def test_a_loss_that_is_nan_stops(photos: Path, fails: Callable[..., str]) -> None:
+    for path in (photos / "val").iterdir():
+        path.write_text("not a picture")
+    said = fails("train", "--data", f"folder:{photos}", *TINY, "--steps", "10", "--lr-g", "1e30", "--out", photos / "r")
+    assert "became" in said
+    assert "learning rate" in said
+
+
+# --- photographs that are none -------------------------------------------------------------------------------
+
+
+def truncate(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def test_a_folder_without_pictures(tmp_path: Path, fails: Callable[..., str]) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "pictures" in fails("train", "--data", f"folder:{tmp_path / 'empty'}", *TINY, "--out", tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_one_broken_picture_in_many_is_named_and_left_out(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(12):
+        shutil.copy(photos / "train" / f"{i % 8}.png", photos / "train" / f"more-{i}.png")
+    truncate(photos / "train" / "3.png")
+    args = ["train", "--data", f"folder:{photos}", *TINY, "--steps", "1", "--out", str(tmp_path / "r")]
+    assert main(args) == 0
+    said = capsys.readouterr()
+    assert "3.png" in said.err
+    assert "19 images" in said.out
+
+
+def test_many_broken_pictures_stop(photos: Path, tmp_path: Path, fails: Callable[..., str]) -> None:
+    for i in range(3):
+        (photos / "train" / f"text-{i}.jpg").write_text("not a picture")
+    assert "text-0.jpg" in fails("train", "--data", f"folder:{photos}", *TINY, "--out", tmp_path / "r")
+
+
+def test_too_few_pictures_to_validate(tmp_path: Path, fails: Callable[..., str]) -> None:
+    (tmp_path / "two").mkdir()
+    for colour in ("red", "blue"):
+        Image.new("RGB", (20, 20), colour).save(tmp_path / "two" / f"{colour}.png")
+    assert "at least 3" in fails("train", "--data", f"folder:{tmp_path / 'two'}", *TINY, "--out", tmp_path / "r")
+
+
+def test_training_goes_without_validation_where_it_must(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (photos / "val").iterdir():
+        path.write_text("not a picture")
+    args = ["train", "--data", f"folder:{photos}", *TINY, "--steps", "1", "--out", str(tmp_path / "r")]
+    assert main(args) == 0
+    assert "training without validation:" in capsys.readouterr().out
+    assert main(["resume", str(tmp_path / "r"), "--steps", "2", "--device", "cpu"]) == 0
+
+
+# --- colorize ------------------------------------------------------------------------------------------------
+
+
+def test_colorize(train: Callable[..., Path], photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, out = train(), tmp_path / "out"
+    args = ["colorize", str(photos / "test"), "--out", str(out), "--weights", str(run), "--device", "cpu"]
+    assert main(args) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["0.png", "1.png", "2.png"]
+    assert Image.open(out / "0.png").size == (30, 24)
+    before = (out / "0.png").stat().st_mtime_ns
+    capsys.readouterr()
+    assert main(args) == 0
+    assert "already there" in capsys.readouterr().out
+    assert (out / "0.png").stat().st_mtime_ns == before
+    assert main([*args, "--overwrite", "--strength", "0"]) == 0
+    pixels = np.asarray(Image.open(out / "0.png")).astype(int)
+    assert np.ptp(pixels, axis=-1).max() <= 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1)])
+def test_colorize_odd_shapes(size: tuple[int, int], train: Callable[..., Path], tmp_path: Path) -> None:
+    run = train()
+    Image.new("RGB", size, "teal").save(tmp_path / "odd.png")
+    args = ["colorize", str(tmp_path / "odd.png"), "--out", str(tmp_path / "o"), "--weights", str(run)]
+    assert main(args) == 0
+    assert Image.open(tmp_path / "o" / "odd.png").size == size
+
+
+def test_colorize_names_what_fails_and_does_the_rest(
+    train: Callable[..., Path], photos: Path, tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    run = train()
+    text = tmp_path / "text.jpg"
+    text.write_text("not a picture")
+    truncated = shutil.copy(photos / "test" / "0.png", tmp_path / "half.png")
+    truncate(Path(truncated))
+    common = ["--out", tmp_path / "o", "--weights", run, "--device", "cpu"]
+    assert "text.jpg" in fails("colorize", photos / "test" / "1.png", text, *common, status=1)
+    assert (tmp_path / "o" / "1.png").exists()
+    assert "half.png" in fails("colorize", truncated, *common)
+    said = fails("colorize", text, tmp_path / "missing.jpg", *common)
+    assert "text.jpg" in said
+    assert "missing.jpg" in said
+    assert "strength" in fails("colorize", photos / "test" / "1.png", *common, "--strength", "1.5")
+    assert "pixels" in fails("colorize", photos / "test" / "2.png", *common, "--max-pixels", "100")
+
+
+def test_many_failures_are_counted(train: Callable[..., Path], tmp_path: Path, fails: Callable[..., str]) -> None:
+    missing = [f"missing-{i}.jpg" for i in range(8)]
+    said = fails("colorize", *missing, "--out", tmp_path / "o", "--weights", train(), "--device", "cpu")
+    assert "none of 8" in said
+    assert said.endswith("and 3 more")
+
+
+def test_weights_that_are_none(tmp_path: Path, photos: Path, fails: Callable[..., str]) -> None:
+    fake = tmp_path / "fake.safetensors"
+    fake.write_text("not weights")
+    picture = photos / "test" / "0.png"
+    assert "fake.safetensors" in fails("colorize", picture, "--out", tmp_path, "--weights", fake)
+    (tmp_path / "no-run").mkdir()
+    assert "generator.safetensors" in fails("colorize", picture, "--out", tmp_path, "--weights", tmp_path / "no-run")
+
+
+# --- evaluate, data, doctor, export --------------------------------------------------------------------------
+
+
+def test_evaluate(train: Callable[..., Path], photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, csv = train(), tmp_path / "tables" / "t.csv"
+    args = ["evaluate", "--weights", str(run), "--data", f"folder:{photos}", "--csv", str(csv), "--device", "cpu"]
+    capsys.readouterr()
+    assert main(args) == 0
+    text = capsys.readouterr().out
+    table = pd.read_csv(csv, index_col="model")
+    assert list(table.index) == [str(run), "grey", "untrained"]
+    assert table["n"].tolist() == [3, 3, 3]
+    assert "3 images at 16 px" in text
+    assert f"{table.loc['grey', 'psnr']:.2f}" in text
+    assert "no fid: needs the weights" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("PSNR")]
+    assert line.split()[-3:] == [f"{value:.2f}" for value in table["psnr"]]
+    assert main([*args, "--n", "2", "--size", "20", "--split", "train"]) == 0
+    assert "train split: 2 images at 20 px" in capsys.readouterr().out
+
+
+def test_evaluate_needs_images_and_a_size(train: Callable[..., Path], photos: Path, fails: Callable[..., str]) -> None:
+    run = train()
+    args = ["evaluate", "--weights", run, "--data", f"folder:{photos}"]
+    assert "at least one image" in fails(*args, "--n", "0")
+    assert "size" in fails(*args, "--size", "0")
+    assert "nowhere.pth" in fails(*args, "--fid-weights", "nowhere.pth")
+
+
+def test_data(photos: Path, fails: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "list"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[:2]] == ["scenes", "photos"]
+    assert main(["data", "prepare", f"folder:{photos}", "--size", "16"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["train: 8 images", "val: 2 images", "test: 3 images"]
+
+
+def test_prepare_says_which_split_has_nothing(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (photos / "test").iterdir():
+        path.write_text("not a picture")
+    assert main(["data", "prepare", f"folder:{photos}", "--size", "16"]) == 0
+    assert "test: none (" in capsys.readouterr().out
+
+
+def test_get_says_where_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(commands, "download", lambda name: Path("data") / name)
+    assert main(["data", "get", "pets"]) == 0
+    assert capsys.readouterr().out == f"pets is in {Path('data') / 'pets'}\n"
+
+
+def test_get_without_a_network(monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str]) -> None:
+    def offline(name: str) -> Path:
+        raise ConnectionError(f"{name} could not be downloaded; try again")
+
+    monkeypatch.setattr(commands, "download", offline)
+    assert "try again" in fails("data", "get", "pets")
+
+
+def test_doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from colorlib import doctor
+
+    for ok, status in ((True, 0), (None, 0), (False, 1)):
+        monkeypatch.setattr(doctor, "doctor", lambda ok=ok: [doctor.Check("Python", ok, "3.12")])
+        assert main(["doctor"]) == status
+        assert "Python  3.12" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_export(train: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnxruntime")
+    run = train()
+    assert main(["export", "--weights", str(run), "--out", str(tmp_path / "m.onnx")]) == 0
+    assert (tmp_path / "m.onnx").stat().st_size > 1000
+    assert "from torch" in capsys.readouterr().out
+
+
+# --- how it ends ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/root/x"),
+            "colorlib: cannot use /root/x: Permission denied",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device"), "colorlib: No space left on device"),
+        (MemoryError(), "colorlib: out of memory; try a smaller --batch-size, --size or --max-pixels"),
+        (ValueError("two\n  lines"), "colorlib: two lines"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), "colorlib: the device is out of memory; try"),
+        (
+            RuntimeError("CUDA error: no kernel image\nCompile with"),
+            "colorlib: the device fails: CUDA error: no kernel",
+        ),
+    ],
+)
+def test_expected_failures(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str]
+) -> None:
+    def failing(_: object) -> int:
+        raise error
+
+    monkeypatch.setitem(commands.COMMANDS, "doctor", commands.Command(flags.DoctorFlags, failing))
+    assert fails("doctor").startswith(said)
+
+
+def test_a_bug_stays_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(_: object) -> int:
+        raise RuntimeError("expected two tensors")
+
+    monkeypatch.setitem(commands.COMMANDS, "doctor", commands.Command(flags.DoctorFlags, failing))
+    with pytest.raises(RuntimeError, match="two tensors"):
+        main(["doctor"])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0 s"), (99, "99 s"), (100, "2 min"), (3600, "60 min"), (11580, "3 h 13 min")]
+)
+def test_duration(seconds: float, text: str) -> None:
+    assert terminal.duration(seconds) == text
