@@ -108,7 +108,7 @@ def evaluate(
     scores = {name: _Scores(extras) for name in networks}
 
     with ExitStack() as stack, torch.inference_mode():
-        bar = stack.enter_context(tqdm(total=len(indices), desc="evaluate", unit="image", disable=not progress))
+        bar = stack.enter_context(tqdm(total=len(indices), desc="evaluate", unit="image", **quiet))
         predict = {name: stack.enter_context(_predictor(name, model, device)) for name, model in networks.items()}
         true_features = []
         for true in _batches(source, indices, batch_size, device):

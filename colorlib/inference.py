@@ -111,7 +111,7 @@ class Colorizer:
         """
         _check_strength(strength)
         results = []
-        for source, output in tqdm(_plan(paths, Path(out)), desc="colorize", unit="photo", disable=not progress):
+        for source, output in tqdm(_plan(paths, Path(out)), desc="colorize", unit="photo", **quiet):
             if isinstance(output, str):
                 results.append(Result(source, error=output))
             elif output.exists() and not overwrite:
