@@ -107,6 +107,7 @@ def evaluate(
     networks: dict[str, Model] = {**models, "grey": _grey, "untrained": _untrained(models, seed).to(device)}
     scores = {name: _Scores(extras) for name in networks}
 
+    quiet = {} if progress else {"disable": True}  # not disable=False: that would overrule TQDM_DISABLE
     with ExitStack() as stack, torch.inference_mode():
         bar = stack.enter_context(tqdm(total=len(indices), desc="evaluate", unit="image", **quiet))
         predict = {name: stack.enter_context(_predictor(name, model, device)) for name, model in networks.items()}

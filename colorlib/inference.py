@@ -111,6 +111,7 @@ class Colorizer:
         """
         _check_strength(strength)
         results = []
+        quiet = {} if progress else {"disable": True}  # not disable=False: that would overrule TQDM_DISABLE
         for source, output in tqdm(_plan(paths, Path(out)), desc="colorize", unit="photo", **quiet):
             if isinstance(output, str):
                 results.append(Result(source, error=output))
@@ -262,8 +263,7 @@ def _output_name(source: Path) -> str:
         raise ColorlibError(f"no pictures in the folder {source}")
     with open_header(source) as header:
         suffixes = (".jpg", ".jpeg") if header.format in ("JPEG", "MPO") else (".png",)  # MPO: JPEGs of a phone
-    same = source.suffix.lower() in suffixes and header.format in ("JPEG", "MPO", "PNG")
-    return source.name if same else source.name + suffixes[0]
+    return source.name if source.suffix.lower() in suffixes else source.name + suffixes[0]
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -238,8 +238,8 @@ _WGAN = _PIX2PIX.replace(
     clip=0.01, optimizer="rmsprop", lr_g=5e-5, lr_d=5e-5, batch_size=16,
 )  # fmt: skip
 _WGAN_GP = _WGAN.replace(
-    name="wgan-gp", clip=None, lambda_gp=10.0, lambda_l1=10.0, optimizer="adam", lr_g=1e-4, lr_d=1e-4, betas=(0.0, 0.9),
-    norm="none",
+    name="wgan-gp", clip=None, lambda_gp=10.0, lambda_l1=30.0, optimizer="adam", lr_g=1e-4, lr_d=1e-4, betas=(0.0, 0.9),
+    norm="layer",
 )  # fmt: skip
 
 # The presets. pix2pix is Isola et al. 2017 (section 3.3 and appendix 6): batch 1, Adam 2e-4 (0.5, 0.999), 200 epochs;
@@ -254,7 +254,7 @@ RECIPES: dict[str, Recipe] = {
         _WGAN,
         _WGAN_GP,
         _WGAN_GP.replace(name="resunet-wgan-gp", generator="resunet", width=32, dropout=0.0),
-        _PIX2PIX.replace(name="backbone-pix2pix", generator="backbone", dropout=0.0),
+        _PIX2PIX.replace(name="backbone-pix2pix", generator="backbone", width=32, dropout=0.0),
     )
 }
 
