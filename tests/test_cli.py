@@ -337,7 +337,9 @@ def test_a_signal_saves_and_resume_goes_on(
         run = train(out="stopped", status=130)
     assert handlers == [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     assert f"stopped at step 2 and saved; go on with: colorlib resume {run}" in capsys.readouterr().out
+    assert (run / "latest").read_text() == "00000002"
     assert main(["resume", str(run), "--device", "cpu"]) == 0
+    assert "going on at step 2" in capsys.readouterr().out
     assert same(weights(whole), weights(run))
 
 

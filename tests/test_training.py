@@ -307,15 +307,20 @@ def test_killed_at_twenty_random_moments_it_ends_with_the_same_weights(
 # --- every preset --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_preset_trains_on_scenes(name: str) -> None:
-    recipe = RECIPES[name].replace(size=32, batch_size=4, width=8, d_width=8, steps=10, precision="fp32")
-    trainer = Trainer(recipe, open_source("scenes", 32, "train"))
+def test_every_preset_learns_on_scenes_and_its_adversary_pulls(name: str) -> None:
+    recipe = RECIPES[name].replace(size=32, batch_size=8, width=8, d_width=8, steps=200, precision="fp32")
+    trainer = Trainer(recipe, open_source("scenes", 32), validation=open_source("scenes", 32, "val"), validate_every=10)
     before = weights(trainer.generator)
     history = run_to_end(trainer).history
     assert np.isfinite(history["l1"]).all()
+    errors = history["val_ab_mae"].dropna()
+    assert errors.iloc[-5:].mean() < 0.9 * errors.iloc[:3].mean()
     stuck = [n for n, p in trainer.generator.named_parameters() if torch.equal(p, before[n])]
     assert not stuck, f"parameters that training does not move: {stuck[:5]}"
+    if recipe.loss is not None:
+        assert history["adversarial_share"].dropna().iloc[-10:].median() >= 0.1
 
 
 def test_time_is_measured_while_training_only(source, recipe: Recipe) -> None:
