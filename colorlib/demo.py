@@ -209,9 +209,9 @@ def _section(
 
 
 def _spread(n: int) -> list[int]:
-    """Indices of a few pictures, spread over `n`."""
+    """Indices of a few pictures, spread over `n`: the middle one of each part."""
     few = min(PICTURES, n)
-    return [i * n // few for i in range(few)]
+    return [(2 * i + 1) * n // (2 * few) for i in range(few)]
 
 
 def _coloured(trained: Mapping[str, Trainer], true: Tensor) -> dict[str, Tensor]:

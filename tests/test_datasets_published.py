@@ -184,6 +184,16 @@ def test_download_asks_torchvision_for_every_part(
         download(name)
 
 
+def test_opening_never_downloads(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder()
+    recorder.error = RuntimeError("not found")
+    monkeypatch.setattr(torchvision.datasets, "OxfordIIITPet", recorder)
+    (root / "oxford-iiit-pet").mkdir(parents=True)
+    with pytest.raises(FileNotFoundError):
+        open_source("pets", 8)
+    assert recorder.calls == [(root, "trainval", False)]
+
+
 def test_download_of_what_is_not_published() -> None:
     with pytest.raises(ValueError, match="imagenette, flowers102, pets, stl10, got 'scenes'"):
         download("scenes")
