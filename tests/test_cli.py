@@ -609,8 +609,8 @@ def test_export(train: Callable[..., Path], tmp_path: Path, capsys: pytest.Captu
     ("error", "said"),
     [
         (
-            PermissionError(errno.EACCES, "Permission denied", "/root/x"),
-            "colorlib: cannot use /root/x: Permission denied",
+            PermissionError(errno.EACCES, "Permission denied", "/elsewhere/x"),
+            "colorlib: cannot use /elsewhere/x: Permission denied",
         ),
         (OSError(errno.ENOSPC, "No space left on device"), "colorlib: No space left on device"),
         (MemoryError(), "colorlib: out of memory; try a smaller --batch-size, --size or --max-pixels"),
