@@ -165,7 +165,9 @@ class _Page:
         x, y = _whole_pixels(x), _whole_pixels(y)
         box = (x / self.width, 1 - (y + height) / self.height, width / self.width, height / self.height)
         ax = self.fig.add_axes(box)
-        enlarged = min(width * DPI / image.shape[1], height * DPI / image.shape[0])
+        enlarged = round(min(width * DPI / image.shape[1], height * DPI / image.shape[0]), 6)
+        if enlarged >= 2:  # here, for not every matplotlib gives each pixel of a small image the same width
+            image = image.repeat(int(enlarged), axis=0).repeat(int(enlarged), axis=1)
         ax.imshow(image, interpolation="nearest" if enlarged >= 2 else "antialiased", aspect="equal")
         ax.set_axis_off()
 

@@ -25,7 +25,7 @@ def train(out: Path, processes: int, *flags: str) -> pd.DataFrame:
         launcher += ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
     command = [*launcher, "colorlib", "train", *f"{FLAGS} {NETWORKS}".split(), *flags, "--out", str(out)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return pd.read_csv(out / "history.csv")
 
