@@ -17,7 +17,7 @@ demo: $(STAMP)
 	$(BIN)/python -m colorlib demo --out runs/demo --overwrite
 
 lab: $(STAMP)
-	$(BIN)/python -m jupyter lab --notebook-dir=notebooks
+	$(BIN)/python -m jupyter lab --notebook-dir=$(or $(wildcard notebooks),.)
 
 lint: $(STAMP)
 	$(BIN)/python -m ruff check .
