@@ -246,15 +246,15 @@ class Trainer:
         """Make the run's folder before step 0: a run that is killed at once can still be resumed."""
         if self.out is None or self._folder_ready or distributed.rank():
             return
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-            checkpoints.remove_run(self.out)
-            self._history.write()
-        except OSError as error:
-            raise RunError(f"cannot make the run's folder {self.out}: {error.strerror or error}") from error
         validation = None if self.validation is None else self.validation.describe()
         settings = {"seed": self.seed, "save_every": self.save_every, "validate_every": self.validate_every}
         described = {"train": self.source.describe(), "validation": validation, **settings}
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            checkpoints.remove_run(self.out)  # last: what can fail has been done, and the old run is still there
+            self._history.write()
+        except OSError as error:
+            raise RunError(f"cannot make the run's folder {self.out}: {error.strerror or error}") from error
         checkpoints.write_atomic(self.out / "source.json", json.dumps(described, indent=2).encode())
         checkpoints.write_atomic(self.out / "recipe.json", self.recipe.to_json().encode())
         self._folder_ready = True
