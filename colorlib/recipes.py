@@ -16,12 +16,12 @@ import torch
 from torch import nn
 
 from colorlib.devices import Precision
-from colorlib.discriminators import PatchGAN
+from colorlib.discriminators import STRIDED_LAYERS, PatchGAN
 from colorlib.generators import BackboneUNet, ResUNet, UNet
 from colorlib.losses import ADVERSARIAL_LOSSES, AdversarialLoss
 
 # The receptive fields of the paper's discriminators (Isola et al. 2017, section 4.4) and the two beside them.
-RECEPTIVE_FIELDS = (1, 16, 34, 70, 142, 286)
+RECEPTIVE_FIELDS = tuple(STRIDED_LAYERS)
 MAX_DEPTH = 8
 
 

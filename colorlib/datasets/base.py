@@ -12,7 +12,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-SPLITS = ("train", "val", "test")
+from colorlib.scenes import SPLITS
 
 
 @runtime_checkable
