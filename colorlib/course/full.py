@@ -1,0 +1,64 @@
+"""Training in full mode: says how long it will take, survives a session that dies, and stops after a while."""
+
+from __future__ import annotations
+
+import time
+
+from colorlib import checkpoints
+from colorlib.course.mode import Config
+from colorlib.datasets import Source
+from colorlib.errors import RunError
+from colorlib.recipes import Recipe
+from colorlib.terminal import Progress, duration
+from colorlib.training import Trainer
+
+LIMIT_SECONDS = 15 * 60.0
+TIMED_STEPS = 10  # the first ones, before the time is announced
+
+
+def train_run(
+    name: str, recipe: Recipe, source: Source, config: Config, *, validation: Source | None = None
+) -> Trainer:
+    """Train a recipe in the folder `config.out / name`, or go on with the run that is there.
+
+    Announces the time after a few steps. Stops after 15 minutes, unless `config.long`, and at `config.step_limit`;
+    the same cell run again goes on from there. Raises RunError if the folder holds a run of another recipe.
+    """
+    trainer = _open(name, recipe, source, config, validation)
+    steps = trainer.target_steps if config.step_limit is None else config.step_limit
+    left = None if steps is None else max(0, steps - trainer.step)
+    started, first = time.monotonic(), trainer.step
+    with Progress(trainer, name) as bar:
+        for record in trainer.run(left):
+            bar.update(record)
+            if record.step - first == TIMED_STEPS:
+                print(_announcement(trainer, steps, (time.monotonic() - started) / TIMED_STEPS, config))
+            if not config.long and time.monotonic() - started > LIMIT_SECONDS:
+                trainer.save()
+                print(f"stopped at step {record.step}; run this cell again to go on, or configure(long=True)")
+                break
+    return trainer
+
+
+def _open(name: str, recipe: Recipe, source: Source, config: Config, validation: Source | None) -> Trainer:
+    folder = config.out / name
+    if not checkpoints.is_run(folder):
+        return Trainer(recipe, source, validation=validation, out=folder, seed=config.seed, device=config.device)
+    if checkpoints.read_recipe(folder).fingerprint != recipe.fingerprint:
+        raise RunError(
+            f"{folder} holds a run of another recipe; give this one another name, or remove that folder to start anew"
+        )
+    trainer = Trainer.resume(folder, source, validation=validation, device=config.device)
+    print(f"{folder} goes on at step {trainer.step}")
+    return trainer
+
+
+def _announcement(trainer: Trainer, steps: int | None, seconds: float, config: Config) -> str:
+    """How long the rest takes, by the first steps (the very first are slower, so it is rather too long)."""
+    if steps is None:
+        return f"trains for {duration(60 * (trainer.recipe.minutes or 0))}"
+    whole = seconds * (steps - trainer.step)
+    text = f"about {duration(whole)} for the other {steps - trainer.step:,} steps on {trainer.device}"
+    if whole > LIMIT_SECONDS and not config.long:
+        return f"{text}; it stops after {duration(LIMIT_SECONDS)}, and goes on when this cell is run again"
+    return text

@@ -1,0 +1,252 @@
+"""Build the notebooks from their text: `python notebooks/build.py [--no-execute] [00 01 ...]`.
+
+The text in notebooks/src is the source, solutions included. From it come notebooks/NAME.ipynb (stubs in place of
+solutions), notebooks/solutions/NAME.ipynb, the solutions that `exercise.solution()` shows, and the picture that a
+notebook opens with. Each is run in quick mode, and stored without anything that differs from run to run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import copy
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import jupytext
+import nbformat
+from address import badges, repository, setup_cell
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
+
+HERE = Path(__file__).resolve().parent
+SOURCES = HERE / "src"
+COURSE = HERE.parent / "colorlib" / "course"
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+SECONDS_A_CELL = 600
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+STUB = "...  # your code here"
+CHECK = re.compile(r"^exercises\.(\w+)\.check\(", re.MULTILINE)
+# Their text depends on the machine: versions, device, folders. It is shown to who runs them, and not stored.
+VOLATILE = {"setup", "config"}
+
+
+# --- from the source ---------------------------------------------------------------------------------------------
+
+
+def stems() -> list[str]:
+    """The names of the notebooks, in order."""
+    return sorted(path.stem for path in SOURCES.glob("*.py"))
+
+
+def read_source(stem: str) -> NotebookNode:
+    """The notebook as its text has it, with badges and setup cell filled in, and ids that stay the same."""
+    notebook = jupytext.reads((SOURCES / f"{stem}.py").read_text(encoding="utf-8"), "py:percent")
+    address = repository()
+    for number, cell in enumerate(notebook.cells):
+        cell.source = cell.source.replace("{{badges}}", badges(stem, address))
+        cell.source = cell.source.replace("# {{setup}}", setup_cell(stem, address))
+        cell.id = f"cell-{number:03d}"
+        cell.metadata = nbformat.from_dict({"tags": tags(cell)} if tags(cell) else {})
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def tags(cell: NotebookNode) -> list[str]:
+    """The tags of a cell."""
+    return list(cell.metadata.get("tags", []))
+
+
+def solve(code: str) -> str:
+    """The code of an exercise with its solution, without the marks around it."""
+    return "\n".join(line for line in code.split("\n") if line.strip() not in (BEGIN, END))
+
+
+def stub(code: str) -> str:
+    """The code of an exercise with a stub in place of each solution. Raises ValueError for marks that do not pair."""
+    lines: list[str] = []
+    inside = False
+    for line in code.split("\n"):
+        if (mark := line.strip()) in (BEGIN, END):
+            if inside != (mark == END):
+                raise ValueError(f"expected {BEGIN} and {END} in turns, got {mark} twice")
+            inside = not inside
+            if inside:
+                lines.append(line[: len(line) - len(line.lstrip())] + STUB)
+        elif not inside:
+            lines.append(line)
+    if inside:
+        raise ValueError(f"expected {END} after {BEGIN}, got none")
+    return "\n".join(lines)
+
+
+def with_code(notebook: NotebookNode, change: object) -> NotebookNode:
+    """A copy in which the code of every exercise has gone through `change` (`solve` or `stub`)."""
+    changed = copy.deepcopy(notebook)
+    for cell in changed.cells:
+        if "exercise" in tags(cell):
+            cell.source = change(cell.source)  # type: ignore[operator]
+    return changed
+
+
+def solutions(notebook: NotebookNode) -> dict[str, str]:
+    """The solved code of every exercise, under the name that the check after it has."""
+    found: dict[str, str] = {}
+    code = None
+    for cell in notebook.cells:
+        if "exercise" in tags(cell):
+            code = solve(cell.source)
+        for name in CHECK.findall(cell.source) if "exercise-check" in tags(cell) else []:
+            if code is None:
+                raise ValueError(f"expected an exercise before the check of {name}, got none")
+            found[name] = code
+    return found
+
+
+# --- run and store -----------------------------------------------------------------------------------------------
+
+
+def execute(notebook: NotebookNode) -> tuple[NotebookNode, NotebookNode]:
+    """Run a notebook; returns it with stubs, and with solutions.
+
+    Exercises come last, so the solved notebook goes on in the same kernel from the first exercise: nothing is trained
+    twice.
+    """
+    student, solved = with_code(notebook, stub), with_code(notebook, solve)
+    first = next((i for i, cell in enumerate(student.cells) if "exercise" in tags(cell)), len(student.cells))
+    client = NotebookClient(
+        student, timeout=SECONDS_A_CELL, kernel_name="python3", record_timing=False, coalesce_streams=True,
+        resources={"metadata": {"path": str(HERE)}},
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as runs:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("COLORLIB_")}
+        environment |= {"COLORLIB_MODE": "quick", "COLORLIB_RUNS": runs, "TQDM_DISABLE": "1"}
+        with client.setup_kernel(env=environment):
+            for number, cell in enumerate(student.cells):
+                client.execute_cell(cell, number)
+            client.nb = solved
+            for number, cell in enumerate(solved.cells):
+                if number >= first:
+                    client.execute_cell(cell, number)
+                elif cell.cell_type == "code":
+                    cell.outputs = copy.deepcopy(student.cells[number].outputs)
+    return normalise(student), normalise(solved)
+
+
+def normalise(notebook: NotebookNode) -> NotebookNode:
+    """Leave out what differs from run to run: timing, widget ids, versions. Pictures keep their alt text."""
+    count = 0
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({"tags": tags(cell)} if tags(cell) else {})
+        if cell.cell_type != "code":
+            continue
+        count += 1
+        cell.execution_count = count
+        if VOLATILE & set(tags(cell)):
+            cell.outputs = [output for output in cell.outputs if output.output_type != "stream"]
+        for output in cell.outputs:
+            if "data" in output:
+                output.data.pop(WIDGET_VIEW, None)
+            if "execution_count" in output:
+                output.execution_count = count
+            if "metadata" in output:
+                alt = output.metadata.get("image/png", {}).get("alt")
+                output.metadata = nbformat.from_dict({"image/png": {"alt": alt}} if alt else {})
+    return notebook
+
+
+def pictures(cell: NotebookNode) -> Iterable[tuple[bytes, str]]:
+    """The pictures that a cell has put out, with their alt text."""
+    for output in cell.get("outputs", []):
+        if "image/png" in output.get("data", {}):
+            alt = output.get("metadata", {}).get("image/png", {}).get("alt", "")
+            yield base64.b64decode(output.data["image/png"]), alt
+
+
+def result_picture(notebook: NotebookNode) -> tuple[bytes, str] | None:
+    """The picture of the cell tagged `result`."""
+    found = [picture for cell in notebook.cells if "result" in tags(cell) for picture in pictures(cell)]
+    return found[0] if found else None
+
+
+def open_with(notebook: NotebookNode, picture: tuple[bytes, str]) -> None:
+    """Show the result under the setup cell, as `setup` will once the picture is in the package."""
+    png, alt = picture
+    data = {"image/png": base64.b64encode(png).decode("ascii"), "text/plain": alt}
+    output = nbformat.v4.new_output("display_data", data, metadata={"image/png": {"alt": alt}})
+    for cell in notebook.cells:
+        if "setup" in tags(cell):
+            cell.outputs = [output]
+
+
+def keep_outputs(notebook: NotebookNode, path: Path) -> None:
+    """Take the outputs of cells that have not changed from a stored notebook."""
+    stored = {cell.id: cell for cell in nbformat.read(path, 4).cells} if path.is_file() else {}
+    for cell in notebook.cells:
+        old = stored.get(cell.id)
+        if cell.cell_type == "code" and old is not None and (old.source == cell.source or "setup" in tags(cell)):
+            cell.outputs, cell.execution_count = old.outputs, old.execution_count
+
+
+def build(stem: str, *, run: bool = True) -> None:
+    """Write everything that follows from one source. Without `run`, unchanged cells keep the outputs they have."""
+    source = read_source(stem)
+    places = HERE / f"{stem}.ipynb", HERE / "solutions" / f"{stem}.ipynb"
+    if run:
+        student, solved = execute(source)
+        if picture := result_picture(student):
+            (COURSE / "pictures" / f"{stem}.png").write_bytes(picture[0])
+            (COURSE / "pictures" / f"{stem}.txt").write_text(picture[1] + "\n", encoding="utf-8")
+            for notebook in (student, solved):
+                open_with(notebook, picture)
+    else:
+        student, solved = with_code(source, stub), with_code(source, solve)
+        for notebook, path in zip((student, solved), places, strict=True):
+            keep_outputs(notebook, path)
+    for notebook, path in zip((student, solved), places, strict=True):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+    solution_path(stem).write_text(json.dumps(solutions(source), indent=1) + "\n", encoding="utf-8")
+
+
+def solution_path(stem: str) -> Path:
+    """Where the package keeps the solutions of a notebook: under its number."""
+    return COURSE / "solutions" / f"{stem[:2]}.json"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("numbers", nargs="*", help="two digits each; all notebooks by default")
+    parser.add_argument("--no-execute", action="store_true", help="keep the outputs of cells that have not changed")
+    arguments = parser.parse_args()
+    chosen = [stem for stem in stems() if not arguments.numbers or stem[:2] in arguments.numbers]
+    if missing := set(arguments.numbers) - {stem[:2] for stem in chosen}:
+        print(f"expected numbers of notebooks in {SOURCES.name}, got {', '.join(sorted(missing))}", file=sys.stderr)
+        return 2
+    for stem in chosen:
+        started = time.monotonic()
+        try:
+            build(stem, run=not arguments.no_execute)
+        except (CellExecutionError, ValueError) as error:
+            print(f"{stem}: {error}", file=sys.stderr)
+            return 1
+        print(f"{stem}: {time.monotonic() - started:.0f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

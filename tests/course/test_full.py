@@ -1,0 +1,58 @@
+"""Training in full mode: announced, limited, and going on where it stopped."""
+
+import pytest
+import torch
+
+from colorlib.course import full
+from colorlib.course.full import train_run
+from colorlib.course.mode import Config
+from colorlib.errors import RunError
+from colorlib.training import Trainer
+
+
+def config(tmp_path, **changes):
+    return Config("full", 0, torch.device("cpu"), tmp_path, **changes)
+
+
+def test_a_run_trains_to_its_target_and_announces_the_time(tmp_path, source, recipe, capsys):
+    trainer = train_run("a", recipe.replace(steps=12), source, config(tmp_path))
+    assert trainer.finished and (tmp_path / "a" / "generator.safetensors").is_file()
+    assert "for the other 2 steps on cpu" in capsys.readouterr().out
+
+
+def test_a_step_limit_ends_it_and_the_same_call_goes_on(tmp_path, source, recipe):
+    assert train_run("a", recipe, source, config(tmp_path, step_limit=4)).step == 4
+    assert train_run("a", recipe, source, config(tmp_path, step_limit=4)).step == 4
+    resumed = train_run("a", recipe, source, config(tmp_path))
+    whole = train_run("b", recipe, source, config(tmp_path))
+    assert resumed.step == whole.step == 6
+    for mine, other in zip(resumed.generator.parameters(), whole.generator.parameters(), strict=True):
+        assert torch.equal(mine, other)
+
+
+def test_after_the_limit_of_time_it_stops_and_saves_unless_long(tmp_path, source, recipe, monkeypatch, capsys):
+    monkeypatch.setattr(full, "LIMIT_SECONDS", -1.0)
+    assert train_run("a", recipe, source, config(tmp_path)).step == 1
+    assert "stopped at step 1; run this cell again to go on, or configure(long=True)" in capsys.readouterr().out
+    assert train_run("a", recipe, source, config(tmp_path, long=True)).step == 6
+
+
+def test_a_long_run_is_announced_as_one_that_will_be_cut(tmp_path, source, recipe):
+    trainer = Trainer(recipe, source, device="cpu")
+    text = full._announcement(trainer, 100_000, 0.1, config(tmp_path))
+    assert text.startswith("about 2 h 47 min for the other 100,000 steps")
+    assert text.endswith("it stops after 15 min, and goes on when this cell is run again")
+    assert "stops" not in full._announcement(trainer, 100_000, 0.1, config(tmp_path, long=True))
+    assert "stops" not in full._announcement(trainer, 6, 0.1, config(tmp_path))
+
+
+def test_the_folder_of_another_recipe_is_left_alone(tmp_path, source, recipe):
+    train_run("a", recipe, source, config(tmp_path, step_limit=1))
+    with pytest.raises(RunError, match="holds a run of another recipe; give this one another name"):
+        train_run("a", recipe.replace(width=8), source, config(tmp_path))
+
+
+def test_a_run_counted_in_minutes_says_how_many(tmp_path, source, recipe, monkeypatch, capsys):
+    monkeypatch.setattr(full, "TIMED_STEPS", 1)
+    train_run("a", recipe.replace(steps=None, minutes=0.01), source, config(tmp_path))
+    assert "trains for 1 s" in capsys.readouterr().out
