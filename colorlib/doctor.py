@@ -31,6 +31,7 @@ IMPORTED = ("torch", "torchvision")
 DISK_GB = 2.0
 MEMORY_GB = 4.0
 SPEED_BATCH, SPEED_SIDE = 16, 64
+SLOW = ("extras", "device", "cache")  # to be found out
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,11 @@ class Check:
     text: str
 
 
-def doctor() -> list[Check]:
-    """Check Python, packages, device, memory, disk and weights. Takes a few seconds; never raises."""
+def doctor(*, quick: bool = False) -> list[Check]:
+    """Check Python, packages, device, memory, disk and weights. Never raises.
+
+    Takes a few seconds, most of them to see how fast the device is; `quick` leaves out what takes long.
+    """
     checks: list[tuple[str, Callable[[], list[Check]]]] = [
         ("Python", _python),
         ("packages", _packages),
@@ -56,6 +60,8 @@ def doctor() -> list[Check]:
     ]
     found: list[Check] = []
     for name, check in checks:
+        if quick and name in SLOW:
+            continue
         try:
             found += check()
         except Exception as error:  # a doctor reports what is wrong, whatever it is
@@ -143,12 +149,13 @@ def _device() -> list[Check]:
         advice = (
             "use --precision fp32" if device.type == "cpu" else "use --device cpu, or a torch built for this device"
         )
-        return [Check("device", False, f"{_describe(device)} in {precision}: {complaint}; {advice}")]
+        return [Check("device", False, f"{describe(device)} in {precision}: {complaint}; {advice}")]
     speed = f"trains three small convolutions at about {_images_per_second(device, precision):,.0f} images/s"
-    return [Check("device", True, f"{_describe(device)} in {precision}, {speed} of {SPEED_SIDE} px")]
+    return [Check("device", True, f"{describe(device)} in {precision}, {speed} of {SPEED_SIDE} px")]
 
 
-def _describe(device: torch.device) -> str:
+def describe(device: torch.device) -> str:
+    """A device in a few words."""
     if device.type == "cuda":
         gigabytes = torch.cuda.mem_get_info(device)[0] / 1e9
         return f"{torch.cuda.get_device_name(device)} with {gigabytes:.1f} GB free"

@@ -44,12 +44,19 @@ def test_any_right_answer_is_correct(answer):
         (lambda x: 2 * x if isinstance(x, float) else torch.tensor([2.0, 5.0]), "expected 4 at (1,), got 5"),
         (6, "expected an answer that can be checked, got 6 of type int"),
         (torch.ones(2), "got a tensor of shape (2,)"),
+        ([1, 2], "got [1, 2] of type list"),
     ],
 )
 def test_a_wrong_answer_is_told_what_was_expected_and_got(answer, says):
     feedback = double.grade(answer)
     assert feedback.status == "not yet"
     assert says in feedback.text and "\n" not in feedback.text
+
+
+def test_a_stub_is_not_attempted_where_its_result_is_worked_on_too():
+    halve = Exercise("halve", lambda answer: expect("for 3", 2 * answer(3), 3.0), hints=["h"])
+    assert halve.grade(lambda x: None).text.startswith("your function returns nothing")
+    assert halve.grade(lambda x: x / 0).text == "expected <lambda> to return, got ZeroDivisionError: division by zero"
 
 
 def test_expect_compares_text_booleans_and_types():

@@ -35,6 +35,7 @@ def test_after_the_limit_of_time_it_stops_and_saves_unless_long(tmp_path, source
     assert train_run("a", recipe, source, config(tmp_path)).step == 1
     assert "stopped at step 1; run this cell again to go on, or configure(long=True)" in capsys.readouterr().out
     assert train_run("a", recipe, source, config(tmp_path, long=True)).step == 6
+    assert "goes on at step 1" in capsys.readouterr().out
 
 
 def test_a_long_run_is_announced_as_one_that_will_be_cut(tmp_path, source, recipe):

@@ -10,6 +10,7 @@ CODE = "def f(x):\n    ### BEGIN SOLUTION\n    y = x\n    return y\n    ### END 
 
 def test_an_exercise_becomes_a_stub_or_a_solution(build):
     assert build.stub(CODE) == "def f(x):\n    ...  # your code here"
+    assert build.stub("a = ...\n### BEGIN SOLUTION\na = 1\n### END SOLUTION") == "a = ...\npass  # your code here"
     assert build.solve(CODE) == "def f(x):\n    y = x\n    return y"
 
 

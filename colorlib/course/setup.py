@@ -1,0 +1,178 @@
+"""What a notebook opens with: where it runs, with which versions, on which device, and what stands in its way."""
+
+from __future__ import annotations
+
+import base64
+import os
+import platform as machine
+import re
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+import colorlib
+from colorlib import doctor
+from colorlib.devices import pick_device, pick_precision, works
+from colorlib.doctor import DISTRIBUTION, Check
+from colorlib.images import one_line
+
+Platform = Literal["kaggle", "colab", "local"]
+
+NAMES: dict[Platform, str] = {"kaggle": "Kaggle", "colab": "Colab", "local": "your own machine"}
+KAGGLE_WORKING = Path("/kaggle/working")
+COLAB_CONTENT = Path("/content")
+# Only these are quick: the rest of the doctor's report, such as how fast the device is, takes seconds.
+QUICK_CHECKS: dict[str, Callable[[], list[Check]]] = {
+    "Python": doctor._python,
+    "packages": doctor._packages,
+    "memory": doctor._memory,
+    "disk": doctor._disk,
+    "weights": doctor._weights,
+}
+# Installing another torch into these breaks what came with it; they offer a newer machine instead.
+NEWER_TORCH: dict[Platform, str] = {
+    "kaggle": "choose the latest environment: Settings > Environment preferences",
+    "colab": "choose the latest runtime version: Runtime > Change runtime type",
+}
+GPU: dict[Platform, str] = {
+    "kaggle": "no GPU is attached; for full mode choose one: Settings > Accelerator > GPU T4 x2",
+    "colab": "no GPU is attached; for full mode choose one: Runtime > Change runtime type > T4 GPU",
+}
+
+
+def setup(notebook: str) -> None:
+    """Print what there is to work with and what is wrong with it, and show the picture that `notebook` ends in.
+
+    `notebook` is its name without the ending, such as "01_colour". Raises ValueError for a name of another form.
+    """
+    if not re.fullmatch(r"\d\d_\w+", notebook):
+        raise ValueError(f'expected the name of a notebook such as "01_colour", got {notebook!r}')
+    print(f"{NAMES[platform()]}: {', '.join(_versions())}")
+    print(f"device: {_device()}; mode: {_mode()}")
+    for line in _warnings():
+        print(f"! {line}")
+    _show_picture(notebook)
+
+
+def platform() -> Platform:
+    """Where this runs. Kaggle is asked first: its machines carry Colab's package too."""
+    if "KAGGLE_KERNEL_RUN_TYPE" in os.environ:
+        return "kaggle"
+    return "colab" if "google.colab" in sys.modules else "local"
+
+
+def storage() -> Path:
+    """The folder in which runs are kept; it is not made here.
+
+    Kaggle keeps /kaggle/working when a notebook is saved. Colab keeps nothing but a mounted Drive. Elsewhere it is
+    `runs` in the course's own folder where the working folder is inside it, else in the working folder.
+    """
+    where = platform()
+    if where == "kaggle":
+        return KAGGLE_WORKING / "runs"
+    if where == "colab":
+        drive = COLAB_CONTENT / "drive" / "MyDrive"
+        return (drive / "colorlib" if drive.is_dir() else COLAB_CONTENT) / "runs"
+    here = Path.cwd()
+    return next(filter(_is_course, [here, *here.parents]), here) / "runs"
+
+
+def _is_course(folder: Path) -> bool:
+    try:
+        text = (folder / "pyproject.toml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return f'name = "{DISTRIBUTION}"' in text
+
+
+# --- what is printed -----------------------------------------------------------------------------------------------
+
+
+def _versions() -> Iterator[str]:
+    yield f"colorlib {colorlib.__version__}"
+    yield f"Python {machine.python_version()}"
+    yield f"torch {torch.__version__}"
+    try:
+        yield f"ipywidgets {metadata.version('ipywidgets')}"
+    except metadata.PackageNotFoundError:
+        yield "no ipywidgets"
+
+
+def _device() -> str:
+    device = pick_device("auto")
+    if device.type != "cuda":
+        return doctor._describe(device)
+    free, total = (size / 1e9 for size in torch.cuda.mem_get_info(device))
+    others = torch.cuda.device_count() - 1
+    more = f" and {others} more" if others else ""
+    return f"{torch.cuda.get_device_name(device)} with {free:.1f} of {total:.1f} GB free{more}"
+
+
+def _mode() -> str:
+    """The mode that `configure` will choose, unless it is told another one."""
+    wanted = os.environ.get("COLORLIB_MODE") or "auto"
+    if wanted != "auto":
+        return f"{wanted} (COLORLIB_MODE)"
+    return "quick" if pick_device("auto").type == "cpu" else "full"
+
+
+def _warnings() -> Iterator[str]:
+    where, device = platform(), pick_device("auto")
+    for name, check in QUICK_CHECKS.items():
+        yield from (_advice(failed, where) for failed in _run(name, check) if failed.ok is False)
+    precision = pick_precision("auto", device)
+    if complaint := works(device, precision):
+        yield f"the device fails in {precision}: {complaint}; see `colorlib doctor`"
+    if device.type == "cpu":
+        if where in GPU:
+            yield GPU[where]
+        if os.environ.get("COLORLIB_MODE") == "full":
+            yield "full mode without a GPU takes hours for what takes minutes with one; quick mode needs none"
+    if where == "colab" and storage().parent == COLAB_CONTENT:
+        yield (
+            f"runs are kept in {storage()} and are lost with the session; to keep them on your Drive, run "
+            "`from google.colab import drive; drive.mount('/content/drive')`, and then this cell again"
+        )
+
+
+def _run(name: str, check: Callable[[], list[Check]]) -> list[Check]:
+    try:
+        return check()
+    except Exception as error:  # one check that cannot be made must not hide the others, nor stop the notebook
+        return [Check(name, False, f"could not be checked: {one_line(error)}")]
+
+
+def _advice(failed: Check, where: Platform) -> str:
+    """A failed check in one line. The doctor's way out, `pip install torch`, is none on Kaggle and Colab."""
+    found = re.fullmatch(r'(?P<found>.*); pip install "(?P<wanted>.*)"', failed.text)
+    if failed.name in doctor.IMPORTED and where in NEWER_TORCH and found:
+        return f"{failed.name} {found['found']}, expected {found['wanted']}; {NEWER_TORCH[where]}"
+    return f"{failed.name}: {failed.text}"
+
+
+# --- the picture ---------------------------------------------------------------------------------------------------
+
+
+def _show_picture(notebook: str) -> None:
+    """Display the notebook's result from the package, in a notebook and where the package has one."""
+    pictures = resources.files("colorlib.course") / "pictures"
+    png, text = pictures / f"{notebook}.png", pictures / f"{notebook}.txt"
+    if not png.is_file() or not _in_notebook():
+        return
+    from IPython.display import display
+
+    alt = text.read_text(encoding="utf-8").strip() if text.is_file() else "What this notebook ends in."
+    bundle = {"image/png": base64.b64encode(png.read_bytes()).decode("ascii"), "text/plain": alt}
+    display(bundle, raw=True, metadata={"image/png": {"alt": alt}})
+
+
+def _in_notebook() -> bool:
+    try:
+        from IPython.core.getipython import get_ipython
+    except ImportError:
+        return False
+    return get_ipython() is not None

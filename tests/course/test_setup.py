@@ -1,0 +1,270 @@
+"""What a notebook opens with, on pretended machines: the platform, the folder of the runs, and what is said."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+import colorlib
+from colorlib import doctor
+from colorlib.doctor import Check
+
+# The function has its module's name: `from colorlib.course import setup` may be either.
+module = importlib.import_module("colorlib.course.setup")
+setup = module.setup
+
+PNG = b"\x89PNG picture"
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One's own machine without a GPU, on which all checks pass."""
+    for name in ("KAGGLE_KERNEL_RUN_TYPE", "COLORLIB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delitem(sys.modules, "google.colab", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(module, "QUICK_CHECKS", {"all": lambda: [Check("all", True, "fine"), Check("e", None, "none")]})
+    monkeypatch.setattr(module, "COLAB_CONTENT", tmp_path / "content")
+    monkeypatch.setattr(module.resources, "files", lambda package: tmp_path)
+
+
+def on(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    if where == "kaggle":
+        monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+    if where in ("colab", "kaggle"):  # Kaggle's machines carry Colab's package too
+        monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+
+
+def with_gpu(monkeypatch: pytest.MonkeyPatch, count: int = 1, capability: tuple[int, int] = (7, 5)) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (15.6e9, 15.8e9))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(module, "works", lambda device, precision: None)
+
+
+@pytest.mark.parametrize("where", ["kaggle", "colab", "local"])
+def test_platform(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    on(monkeypatch, where)
+    assert module.platform() == where
+
+
+def test_runs_are_kept_where_they_outlive_the_session(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with monkeypatch.context() as patch:
+        on(patch, "kaggle")
+        assert module.storage() == Path("/kaggle/working/runs")
+    with monkeypatch.context() as patch:
+        on(patch, "colab")
+        assert module.storage() == tmp_path / "content" / "runs"
+        (tmp_path / "content" / "drive" / "MyDrive").mkdir(parents=True)
+        assert module.storage() == tmp_path / "content" / "drive" / "MyDrive" / "colorlib" / "runs"
+        assert not module.storage().exists()
+
+
+def test_runs_of_ones_own_machine_are_in_the_course_or_in_the_working_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    inside = tmp_path / "course" / "notebooks" / "solutions"
+    inside.mkdir(parents=True)
+    monkeypatch.chdir(inside)
+    assert module.storage() == inside / "runs"
+    (tmp_path / "course" / "pyproject.toml").write_text('[project]\nname = "another"\n')
+    assert module.storage() == inside / "runs"
+    (tmp_path / "course" / "pyproject.toml").write_bytes(b"\xff")
+    assert module.storage() == inside / "runs"
+    (tmp_path / "course" / "pyproject.toml").write_text('[project]\nname = "colorlib-course"\n')
+    assert module.storage() == tmp_path / "course" / "runs"
+    monkeypatch.chdir(Path(__file__).parent)
+    assert module.storage() == Path(__file__).parents[2] / "runs"
+
+
+def test_two_lines_where_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
+    setup("01_colour")
+    versions, device = capsys.readouterr().out.splitlines()
+    assert versions == (
+        f"your own machine: colorlib {colorlib.__version__}, Python {'.'.join(map(str, sys.version_info[:3]))}, "
+        f"torch {torch.__version__}, ipywidgets {metadata.version('ipywidgets')}"
+    )
+    assert device == f"device: cpu with {torch.get_num_threads()} threads; mode: quick"
+
+
+@pytest.mark.parametrize("bad", ["", "colour", "1_colour", "01-colour", "01_colour.ipynb", "../01_colour"])
+def test_a_name_that_no_notebook_has_is_refused(bad: str) -> None:
+    with pytest.raises(ValueError, match='expected the name of a notebook such as "01_colour", got'):
+        setup(bad)
+
+
+def test_a_gpu_is_named_with_its_memory(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    on(monkeypatch, "kaggle")
+    with_gpu(monkeypatch, 2)
+    setup("01_colour")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("Kaggle: ")
+    assert lines[1:] == ["device: Tesla T4 with 15.6 of 15.8 GB free and 1 more; mode: full"]
+
+
+@pytest.mark.parametrize(("where", "advice"), [
+    ("kaggle", "Settings > Accelerator > GPU T4 x2"), ("colab", "Runtime > Change runtime type > T4 GPU"),
+])  # fmt: skip
+def test_a_missing_gpu_is_said_where_one_is_to_be_had(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str, advice: str
+) -> None:
+    on(monkeypatch, where)
+    setup("01_colour")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == f"! no GPU is attached; for full mode choose one: {advice}"
+    assert lines[1].endswith("mode: quick")
+    with_gpu(monkeypatch)
+    setup("01_colour")
+    assert "no GPU" not in capsys.readouterr().out
+
+
+def test_colab_without_drive_is_told_that_runs_are_lost(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    on(monkeypatch, "colab")
+    setup("01_colour")
+    said = capsys.readouterr().out
+    assert f"! runs are kept in {tmp_path / 'content' / 'runs'} and are lost with the session" in said
+    assert "drive.mount('/content/drive')" in said
+    (tmp_path / "content" / "drive" / "MyDrive").mkdir(parents=True)
+    setup("01_colour")
+    assert "lost" not in capsys.readouterr().out
+
+
+def test_full_mode_without_a_gpu_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLORLIB_MODE", "full")
+    setup("01_colour")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].endswith("mode: full (COLORLIB_MODE)")
+    assert lines[2:] == ["! full mode without a GPU takes hours for what takes minutes with one; quick mode needs none"]
+
+
+# --- what is wrong -------------------------------------------------------------------------------------------------
+
+
+def torch_is(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    real = metadata.version
+    monkeypatch.setattr(doctor.metadata, "version", lambda name: version if name == "torch" else real(name))
+    monkeypatch.setattr(module, "QUICK_CHECKS", {"packages": doctor._packages})
+
+
+@pytest.mark.parametrize(("where", "advice"), [
+    ("kaggle", "choose the latest environment: Settings > Environment preferences"),
+    ("colab", "choose the latest runtime version: Runtime > Change runtime type"),
+])  # fmt: skip
+def test_an_older_torch_than_the_floor_is_not_to_be_replaced_where_it_came_with_the_machine(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], where: str, advice: str
+) -> None:
+    on(monkeypatch, where)
+    with_gpu(monkeypatch)
+    torch_is(monkeypatch, "2.5.1+cu121")
+    setup("01_colour")
+    lines = capsys.readouterr().out.splitlines()
+    assert f"! torch 2.5.1+cu121 is too old or too new, expected torch>=2.6; {advice}" in lines
+    assert "pip" not in "".join(lines)
+
+
+def test_an_older_torch_on_ones_own_machine(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch_is(monkeypatch, "2.5.1")
+    setup("01_colour")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:] == ['! torch: 2.5.1 is too old or too new; pip install "torch>=2.6"']
+
+
+def test_each_failed_check_is_a_line_and_none_stops_the_notebook(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> list[Check]:
+        raise OSError("no such\nthing")
+
+    checks = {
+        "disk": lambda: [Check("disk", False, "0.1 GB free: free some")],
+        "memory": broken,
+        "extras": lambda: [Check("extras", None, "missing"), Check("python", True, "3.11")],
+    }
+    monkeypatch.setattr(module, "QUICK_CHECKS", checks)
+    monkeypatch.setattr(module, "works", lambda device, precision: "no kernel image")
+    setup("01_colour")
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "! disk: 0.1 GB free: free some",
+        "! memory: could not be checked: no such thing",
+        "! the device fails in fp32: no kernel image; see `colorlib doctor`",
+    ]
+
+
+def test_the_quick_checks_are_the_doctors_and_pass_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()
+    names = {check.name for run in module.QUICK_CHECKS.values() for check in run()}
+    assert names == {"Python", "torch", "torchvision", "packages", "memory", "disk", "weights"}
+
+
+def test_without_ipywidgets_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def version(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(module.metadata, "version", version)
+    setup("01_colour")
+    assert ", no ipywidgets\n" in capsys.readouterr().out
+
+
+# --- the picture ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple]:
+    """What is displayed, in a pretended notebook, with pictures that are pretended too."""
+    from IPython.core import getipython
+
+    displayed: list[tuple] = []
+    monkeypatch.setattr(getipython, "get_ipython", lambda: object())
+    monkeypatch.setattr("IPython.display.display", lambda *args, **kwargs: displayed.append((args, kwargs)))
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "01_colour.png").write_bytes(PNG)
+    (tmp_path / "pictures" / "01_colour.txt").write_text("A cat.\n")
+    return displayed
+
+
+def test_the_picture_is_shown_with_its_alt_text(shown: list[tuple]) -> None:
+    setup("01_colour")
+    bundle = {"image/png": base64.b64encode(PNG).decode(), "text/plain": "A cat."}
+    assert shown == [((bundle,), {"raw": True, "metadata": {"image/png": {"alt": "A cat."}}})]
+
+
+def test_a_notebook_without_a_picture_shows_none(shown: list[tuple]) -> None:
+    setup("02_unet_baseline")
+    assert shown == []
+
+
+def test_outside_a_notebook_nothing_is_shown(shown: list[tuple], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("IPython.core.getipython.get_ipython", lambda: None)
+    setup("01_colour")
+    assert shown == []
+
+
+def test_the_function_is_found_whatever_has_been_imported_before() -> None:
+    """Its module has its name, and must not take its place: so the setup cell asks the module itself."""
+    code = """
+from colorlib.course import configure
+import colorlib.course.setup
+from colorlib.course.setup import setup
+setup("01_colour")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith(("your own machine: ", "Kaggle: ")), done.stderr
