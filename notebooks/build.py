@@ -36,7 +36,7 @@ BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 STUB = "...  # your code here"
 CHECK = re.compile(r"^exercises\.(\w+)\.check\(", re.MULTILINE)
 # Their text depends on the machine: versions, device, folders. It is shown to who runs them, and not stored.
-VOLATILE = {"setup", "config"}
+VOLATILE = {"setup", "config", "machine"}
 
 
 # --- from the source ---------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import os
 import platform as machine
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Literal
@@ -15,24 +15,14 @@ from typing import Literal
 import torch
 
 import colorlib
-from colorlib import doctor
 from colorlib.devices import pick_device, pick_precision, works
-from colorlib.doctor import DISTRIBUTION, Check
-from colorlib.images import one_line
+from colorlib.doctor import DISTRIBUTION, IMPORTED, Check, describe, doctor
 
 Platform = Literal["kaggle", "colab", "local"]
 
 NAMES: dict[Platform, str] = {"kaggle": "Kaggle", "colab": "Colab", "local": "your own machine"}
 KAGGLE_WORKING = Path("/kaggle/working")
 COLAB_CONTENT = Path("/content")
-# Only these are quick: the rest of the doctor's report, such as how fast the device is, takes seconds.
-QUICK_CHECKS: dict[str, Callable[[], list[Check]]] = {
-    "Python": doctor._python,
-    "packages": doctor._packages,
-    "memory": doctor._memory,
-    "disk": doctor._disk,
-    "weights": doctor._weights,
-}
 # Installing another torch into these breaks what came with it; they offer a newer machine instead.
 NEWER_TORCH: dict[Platform, str] = {
     "kaggle": "choose the latest environment: Settings > Environment preferences",
@@ -105,7 +95,7 @@ def _versions() -> Iterator[str]:
 def _device() -> str:
     device = pick_device("auto")
     if device.type != "cuda":
-        return doctor._describe(device)
+        return describe(device)
     free, total = (size / 1e9 for size in torch.cuda.mem_get_info(device))
     others = torch.cuda.device_count() - 1
     more = f" and {others} more" if others else ""
@@ -122,8 +112,7 @@ def _mode() -> str:
 
 def _warnings() -> Iterator[str]:
     where, device = platform(), pick_device("auto")
-    for name, check in QUICK_CHECKS.items():
-        yield from (_advice(failed, where) for failed in _run(name, check) if failed.ok is False)
+    yield from (_advice(failed, where) for failed in doctor(quick=True) if failed.ok is False)
     precision = pick_precision("auto", device)
     if complaint := works(device, precision):
         yield f"the device fails in {precision}: {complaint}; see `colorlib doctor`"
@@ -139,17 +128,10 @@ def _warnings() -> Iterator[str]:
         )
 
 
-def _run(name: str, check: Callable[[], list[Check]]) -> list[Check]:
-    try:
-        return check()
-    except Exception as error:  # one check that cannot be made must not hide the others, nor stop the notebook
-        return [Check(name, False, f"could not be checked: {one_line(error)}")]
-
-
 def _advice(failed: Check, where: Platform) -> str:
     """A failed check in one line. The doctor's way out, `pip install torch`, is none on Kaggle and Colab."""
     found = re.fullmatch(r'(?P<found>.*); pip install "(?P<wanted>.*)"', failed.text)
-    if failed.name in doctor.IMPORTED and where in NEWER_TORCH and found:
+    if failed.name in IMPORTED and where in NEWER_TORCH and found:
         return f"{failed.name} {found['found']}, expected {found['wanted']}; {NEWER_TORCH[where]}"
     return f"{failed.name}: {failed.text}"
 

@@ -32,9 +32,17 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delitem(sys.modules, "google.colab", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    monkeypatch.setattr(module, "QUICK_CHECKS", {"all": lambda: [Check("all", True, "fine"), Check("e", None, "none")]})
+    the_doctor_says(monkeypatch, Check("all", True, "fine"), Check("extra", None, "missing"))
     monkeypatch.setattr(module, "COLAB_CONTENT", tmp_path / "content")
     monkeypatch.setattr(module.resources, "files", lambda package: tmp_path)
+
+
+def the_doctor_says(monkeypatch: pytest.MonkeyPatch, *checks: Check) -> None:
+    def doctor(*, quick: bool) -> list[Check]:
+        assert quick, "the whole report takes seconds"
+        return list(checks)
+
+    monkeypatch.setattr(module, "doctor", doctor)
 
 
 def on(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
@@ -158,7 +166,7 @@ def test_full_mode_without_a_gpu_is_warned_of(
 def torch_is(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     real = metadata.version
     monkeypatch.setattr(doctor.metadata, "version", lambda name: version if name == "torch" else real(name))
-    monkeypatch.setattr(module, "QUICK_CHECKS", {"packages": doctor._packages})
+    the_doctor_says(monkeypatch, *(check for check in doctor.doctor(quick=True) if check.name == "torch"))
 
 
 @pytest.mark.parametrize(("where", "advice"), [
@@ -186,18 +194,14 @@ def test_an_older_torch_on_ones_own_machine(
     assert lines[2:] == ['! torch: 2.5.1 is too old or too new; pip install "torch>=2.6"']
 
 
-def test_each_failed_check_is_a_line_and_none_stops_the_notebook(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def broken() -> list[Check]:
-        raise OSError("no such\nthing")
-
-    checks = {
-        "disk": lambda: [Check("disk", False, "0.1 GB free: free some")],
-        "memory": broken,
-        "extras": lambda: [Check("extras", None, "missing"), Check("python", True, "3.11")],
-    }
-    monkeypatch.setattr(module, "QUICK_CHECKS", checks)
+def test_each_failed_check_is_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    the_doctor_says(
+        monkeypatch,
+        Check("disk", False, "0.1 GB free: free some"),
+        Check("extras", None, "missing"),
+        Check("Python", True, "3.11"),
+        Check("memory", False, "could not be checked: no such thing"),
+    )
     monkeypatch.setattr(module, "works", lambda device, precision: "no kernel image")
     setup("01_colour")
     assert capsys.readouterr().out.splitlines()[2:] == [
@@ -205,14 +209,6 @@ def test_each_failed_check_is_a_line_and_none_stops_the_notebook(
         "! memory: could not be checked: no such thing",
         "! the device fails in fp32: no kernel image; see `colorlib doctor`",
     ]
-
-
-def test_the_quick_checks_are_the_doctors_and_pass_here(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.undo()
-    names = {check.name for run in module.QUICK_CHECKS.values() for check in run()}
-    assert names == {"Python", "torch", "torchvision", "packages", "memory", "disk", "weights"}
 
 
 def test_without_ipywidgets_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
