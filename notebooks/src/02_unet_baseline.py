@@ -83,7 +83,7 @@ def descend(colours, probabilities, power, start):
         loss = expected_loss(x, colours, probabilities, power)
         (slope,) = torch.autograd.grad(loss, x)
         with torch.no_grad():
-            x -= 0.1 * 0.98**step * slope  # smaller and smaller steps, or L1 jumps to and fro
+            x -= 0.1 * 0.98**step * slope  # smaller and smaller steps, or L1 jumps back and forth
     return x.item()
 
 
@@ -461,10 +461,10 @@ show(
 )
 
 # %% [markdown]
-# What skips bring is *place*: L becomes much sharper, while colour, which is a matter of *what*, gains
-# less. There is a lesson in that for colorization. L need not be predicted at all: you have it,
-# at full sharpness, in the photograph. From here on the network paints ab alone and the detail
-# comes from the photograph. That is why the course works in Lab.
+# What skips bring is *place*: L becomes much sharper, while colour, which is a matter of *what*,
+# gains less. There is a lesson in that for colorization. L need not be predicted at all: you have
+# it, at full sharpness, in the photograph. From here on the network paints ab alone and the
+# detail comes from the photograph. That is why the course works in Lab.
 #
 # ### The same network in the library
 #
