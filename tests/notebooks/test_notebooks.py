@@ -16,11 +16,12 @@ STEMS = sorted(path.stem for path in (ROOT / "notebooks" / "src").glob("*.py"))
 
 @pytest.mark.parametrize("stem", STEMS)
 def test_a_notebook_is_stored_as_its_text_says(check, stem):
-    assert check.problems(stem) == []
+    problems = check.problems(stem)
+    assert not problems, "\n".join(problems)
 
 
 def test_every_stored_notebook_has_a_source(check):
-    assert check.strays() == []
+    assert not check.strays(), "\n".join(check.strays())
 
 
 @pytest.mark.parametrize("stem", STEMS)
