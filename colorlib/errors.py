@@ -7,6 +7,10 @@ The command line prints them as one line; anything else that reaches the user as
 class ColorlibError(Exception):
     """Base of the expected failures that neither ValueError nor FileNotFoundError names."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in a notebook: the line that says what to do, and not fifty lines above it."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class DataError(ColorlibError):
     """A photograph, folder or data set cannot be read as what it claims to be."""

@@ -1,0 +1,26 @@
+"""Expected failures are one line, in a notebook too."""
+
+import subprocess
+import sys
+
+import pytest
+
+import colorlib
+
+CELL = "from colorlib.errors import DataError\nraise {error}('expected photographs, got none; try quick mode')"
+
+
+@pytest.mark.parametrize(("error", "lines"), [("DataError", 1), ("KeyError", 4)])
+def test_a_notebook_shows_an_expected_failure_as_one_line(error, lines):
+    code = "from IPython.core.interactiveshell import InteractiveShell as S; import sys; S().run_cell(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, CELL.format(error=error)], capture_output=True, text=True, check=True
+    )
+    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    assert "expected photographs, got none; try quick mode" in said[-1]
+    assert len(said) == 1 if lines == 1 else len(said) >= lines
+
+
+def test_every_expected_failure_is_of_one_family():
+    for name in ("CheckpointError", "DataError", "RunError", "TrainingDiverged"):
+        assert issubclass(getattr(colorlib, name), colorlib.ColorlibError)
