@@ -283,10 +283,10 @@ for name in photographs:
 # | [02 The U-Net baseline](02_unet_baseline.ipynb) | train with L1 and L2, and see why it is dull |
 # | [03 GANs](03_gans.ipynb) | the game of two networks, on toys that you can calculate |
 # | 04 Conditional GANs | give both networks a condition; five claims put to the test |
-# | [05 The U-Net](05_unet.ipynb) | build the generator, block by block, until it equals the library's |
+# | [05 The U-Net](05_unet.ipynb) | build the generator; prove it equals the library's |
 # | 06 The PatchGAN | build the discriminator, and see what each of its scores sees |
 # | 07 pix2pix | train both, read the four curves, survive a killed session |
-# | [08 Wasserstein GAN](08_wasserstein_gan.ipynb) | measure how far apart two distributions are, and train on that |
+# | [08 Wasserstein GAN](08_wasserstein_gan.ipynb) | measure a distance, train on it |
 # | 09 WGAN-GP | the gradient penalty, residual U-Nets, and all losses compared |
 # | 10 Evaluation | measure colour honestly; a game of real or fake in which you are the judge |
 # | 11 The laboratory | every hyperparameter on a panel, and a search that goes on overnight |
