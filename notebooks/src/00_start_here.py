@@ -284,7 +284,7 @@ for name in photographs:
 # | [03 GANs](03_gans.ipynb) | the game of two networks, on toys that you can calculate |
 # | 04 Conditional GANs | give both networks a condition; five claims put to the test |
 # | [05 The U-Net](05_unet.ipynb) | build the generator; prove it equals the library's |
-# | 06 The PatchGAN | build the discriminator, and see what each of its scores sees |
+# | [06 The PatchGAN](06_patchgan.ipynb) | build the discriminator; see what a score sees |
 # | 07 pix2pix | train both, read the four curves, survive a killed session |
 # | [08 Wasserstein GAN](08_wasserstein_gan.ipynb) | measure a distance, train on it |
 # | 09 WGAN-GP | the gradient penalty, residual U-Nets, and all losses compared |
