@@ -56,19 +56,23 @@ def show(fig: Figure, alt: str) -> None:
     """
     if not alt.strip():
         raise ValueError('expected alt text that says what the figure shows, got ""; try alt="D loss falls to 1.4"')
+    if not show_png(png_bytes(fig), alt):
+        warnings.warn("no notebook to show the figure in; try png_bytes(fig) to write it to a file", stacklevel=2)
+
+
+def show_png(png: bytes, alt: str) -> bool:
+    """Display a PNG file with its alt text in the notebook; False outside one, where nothing is displayed."""
     try:
         from IPython.core.getipython import get_ipython
         from IPython.display import display
     except ImportError:
-        inside = False
-    else:
-        inside = get_ipython() is not None
-    if not inside:
-        warnings.warn("no notebook to show the figure in; try png_bytes(fig) to write it to a file", stacklevel=2)
-        return
+        return False
+    if get_ipython() is None:
+        return False
     # A raw bundle, because IPython.display.Image has no alt text in the IPython of Colab.
-    bundle = {"image/png": base64.b64encode(png_bytes(fig)).decode("ascii"), "text/plain": alt}
+    bundle = {"image/png": base64.b64encode(png).decode("ascii"), "text/plain": alt}
     display(bundle, raw=True, metadata={"image/png": {"alt": alt}})
+    return True
 
 
 def png_bytes(fig: Figure, dpi: float = DPI) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import platform as machine
 import re
@@ -143,18 +142,8 @@ def _show_picture(notebook: str) -> None:
     """Display the notebook's result from the package, in a notebook and where the package has one."""
     pictures = resources.files("colorlib.course") / "pictures"
     png, text = pictures / f"{notebook}.png", pictures / f"{notebook}.txt"
-    if not png.is_file() or not _in_notebook():
-        return
-    from IPython.display import display
+    if png.is_file():
+        from colorlib.figures import show_png
 
-    alt = text.read_text(encoding="utf-8").strip() if text.is_file() else "What this notebook ends in."
-    bundle = {"image/png": base64.b64encode(png.read_bytes()).decode("ascii"), "text/plain": alt}
-    display(bundle, raw=True, metadata={"image/png": {"alt": alt}})
-
-
-def _in_notebook() -> bool:
-    try:
-        from IPython.core.getipython import get_ipython
-    except ImportError:
-        return False
-    return get_ipython() is not None
+        alt = text.read_text(encoding="utf-8").strip() if text.is_file() else "What this notebook ends in."
+        show_png(png.read_bytes(), alt)
