@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from answers import is_correct, is_told
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid, softplus
 
@@ -161,15 +162,12 @@ WRONG = [
 
 @pytest.mark.parametrize(("name", "answer"), RIGHT)
 def test_any_right_answer_is_correct(name, answer):
-    assert str(getattr(exercises, name).grade(answer)) == "correct"
+    is_correct(getattr(exercises, name), answer)
 
 
 @pytest.mark.parametrize(("name", "answer", "says"), WRONG)
 def test_a_wrong_answer_is_told_what_was_expected_and_got(name, answer, says):
-    feedback = getattr(exercises, name).grade(answer)
-    assert feedback.status == "not yet"
-    assert says in feedback.text and "expected" in feedback.text and "got" in feedback.text
-    assert "\n" not in feedback.text
+    is_told(getattr(exercises, name), answer, says)
 
 
 @pytest.mark.parametrize("name", ["optimal_discriminator", "gan_losses", "diagnosis", "reaches_generator"])
