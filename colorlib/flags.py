@@ -12,14 +12,12 @@ from typing import Annotated, Any, Literal
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from colorlib.images import MAX_PIXELS
-from colorlib.recipes import RECIPES, Recipe, find_recipe
+from colorlib.recipes import RECIPES, TARGETS, Recipe, find_recipe
 
 # Flags that several commands share.
 Data = Annotated[str, arg(help="scenes, photos, folder:PATH, kaggle:PATH, or a set that `colorlib data list` names.")]
 Device = Annotated[str, arg(help="Where to compute: auto, cpu, cuda, cuda:N or mps; auto is cuda, else mps, else cpu.")]
 Weights = Annotated[str, arg(help="Name of weights that ship with colorlib, a run's folder, or a weights file.")]
-
-TARGETS = ("steps", "epochs", "minutes")
 
 
 @dataclass(frozen=True)

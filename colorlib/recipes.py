@@ -23,6 +23,7 @@ from colorlib.losses import ADVERSARIAL_LOSSES, AdversarialLoss
 # The receptive fields of the paper's discriminators (Isola et al. 2017, section 4.4) and the two beside them.
 RECEPTIVE_FIELDS = tuple(STRIDED_LAYERS)
 MAX_DEPTH = 8
+TARGETS = ("steps", "epochs", "minutes")
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Recipe:
             self._expect_positive(field)
         for field in ("lr_g", "lr_d", "d_loss_weight"):
             self._expect_positive(field)
-        for field in ("clip", "steps", "epochs", "minutes"):
+        for field in ("clip", *TARGETS):
             if getattr(self, field) is not None:
                 self._expect_positive(field)
         for field in ("lambda_l1", "lambda_gp", "pretrain_steps"):
@@ -116,7 +117,7 @@ class Recipe:
                 f"expected a receptive field that fits the image, got {self.receptive_field} px at size {self.size}; "
                 f"try {max(r for r in RECEPTIVE_FIELDS if r <= self.size)}"
             )
-        if sum(target is not None for target in (self.steps, self.epochs, self.minutes)) != 1:
+        if sum(getattr(self, target) is not None for target in TARGETS) != 1:
             raise ValueError("expected exactly one stopping target: steps, epochs or minutes")
 
     def _expect_positive(self, field: str) -> None:
@@ -145,9 +146,8 @@ class Recipe:
 
     def replace(self, **changes: Any) -> Recipe:
         """A copy with some fields changed. A new stopping target replaces the old one."""
-        targets = {"steps", "epochs", "minutes"}
-        if targets & changes.keys():
-            changes = {**dict.fromkeys(targets), **changes}
+        if changes.keys() & set(TARGETS):
+            changes = {**dict.fromkeys(TARGETS), **changes}
         unknown = changes.keys() - {field.name for field in dataclasses.fields(self)}
         if unknown:
             raise ValueError(f"a recipe has no {_listed(sorted(unknown))}; it has {_listed(_field_names())}")

@@ -228,6 +228,16 @@ class Networks:
             self.average.update_parameters(self.generator)
         return {name: value.detach() for name, value in {**losses, "g_loss": total}.items()}
 
+    def adjust(self, recipe: Recipe) -> None:
+        """Go on with the loss weights, bounds and learning rates of another recipe; the networks stay what they are."""
+        self.recipe = recipe
+        rates = {"optimizer_g": recipe.lr_g, "optimizer_d": recipe.lr_d}
+        for name, optimizer in self._optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = rates[name]
+        if self.d_loss is not None:
+            self.d_loss.recipe = recipe
+
     def _penalty_rng(self, batch: int, step: int, i: int) -> torch.Generator:
         """Each process draws the interpolation weights that one process would give to its share of the batch."""
         rng = make_rng(self.seed, "penalty", step, i)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from colorlib.devices import derive_seed, pick_device
 from colorlib.errors import CheckpointError, RunError
 from colorlib.evaluation import quick_scores
 from colorlib.history import TIMING_COLUMNS, History, Record
-from colorlib.recipes import Recipe
+from colorlib.recipes import TARGETS, Recipe
 from colorlib.steps import Networks
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ VALIDATIONS = 20  # in a run; one in a hundred steps where the run is counted in
 CALIBRATION_BATCHES = 8  # for batch norm's statistics of averaged weights
 # The paper trains on 256 px crops of images resized to 286 px.
 CROP_MARGIN = 286 / 256
+# What may change while a run goes on; the others decide what the networks are, or which batches they see.
+ADJUSTABLE = ("lambda_l1", "d_loss_weight", "clip", "lambda_gp", "lr_g", "lr_d")
 
 
 class Trainer:
@@ -154,7 +157,7 @@ class Trainer:
 
     # --- the loop --------------------------------------------------------------------------------------------
 
-    def run(self, steps: int | None = None) -> Iterator[Record]:
+    def run(self, steps: int | None = None) -> Generator[Record, None, None]:
         """Train to the recipe's target, or for `steps` more steps, and yield a record a step. Saves at the end.
 
         Raises TrainingDiverged when a loss is NaN or infinite; RunError when saving fails or memory runs out.
@@ -210,6 +213,22 @@ class Trainer:
             batch, size = self.recipe.batch_size, self.recipe.size
             hint = f"try a batch of {batch // 2}" if batch > 1 else "try a smaller size or width"
             raise RunError(f"out of memory on {self.device} with batches of {batch} at {size} px; {hint}") from error
+
+    def adjust(self, recipe: Recipe) -> None:
+        """Go on with another recipe from the next step on: other loss weights, bound of the weights, learning rates.
+
+        Raises ValueError, and changes nothing, where the new recipe needs a new run (other networks or batches, a
+        penalty or a bound that this one lacks), or where the run has a folder, which holds the recipe of all its steps.
+        """
+        if self.out is not None:
+            raise ValueError("expected a run without a folder, got one that is kept with its recipe; start a new run")
+        if changed := needs_new_run(self.recipe, recipe):
+            raise ValueError(
+                f"expected a recipe with another {', '.join(ADJUSTABLE)} alone, got another {', '.join(changed)}; "
+                "start a new run"
+            )
+        self.recipe = recipe
+        self.networks.adjust(recipe)
 
     # --- validation ------------------------------------------------------------------------------------------
 
@@ -330,6 +349,14 @@ class Trainer:
             checkpoints.write_atomic(self.out / "recipe.json", self.recipe.to_json().encode())
             self._history.write()
             self._write_generator(self.averaged_generator)
+
+
+def needs_new_run(recipe: Recipe, other: Recipe) -> list[str]:
+    """The hyperparameters in which `other` differs and that cannot change while a run of `recipe` goes on."""
+    changed = [field.name for field in fields(Recipe) if getattr(recipe, field.name) != getattr(other, field.name)]
+    # A history's columns are those of the run's beginning.
+    switched = [name for name in ("clip", "lambda_gp") if bool(getattr(recipe, name)) != bool(getattr(other, name))]
+    return [name for name in changed if name in switched or name not in {*ADJUSTABLE, *TARGETS, "name"}]
 
 
 def _read_source(out: Path) -> dict[str, Any]:

@@ -329,3 +329,40 @@ def test_time_is_measured_while_training_only(source, recipe: Recipe) -> None:
         time.sleep(0.3)
     assert trainer.seconds < 0.6 + trainer.history["seconds"].iloc[-1]
     assert trainer.history["seconds"].is_monotonic_increasing
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "wgan", "wgan-gp"])
+def test_adjusted_before_the_first_step_it_is_a_run_of_the_other_recipe(source, recipe: Recipe, name: str) -> None:
+    first = recipe.replace(**VARIANTS[name])
+    other = first.replace(lambda_l1=first.lambda_l1 / 2, lr_g=first.lr_g * 2, lr_d=first.lr_d * 3, d_loss_weight=0.7)
+    other = other.replace(clip=first.clip and 0.02, lambda_gp=2 * first.lambda_gp)
+    adjusted = Trainer(first, source)
+    adjusted.adjust(other)
+    assert adjusted.recipe == other
+    run_to_end(adjusted, 3)
+    assert_equal_weights(weights(adjusted.generator), weights(run_to_end(Trainer(other, source), 3).generator))
+
+
+def test_adjusted_halfway_it_goes_on_from_its_weights(source, recipe: Recipe) -> None:
+    plain, adjusted = (run_to_end(Trainer(recipe, source), 2) for _ in range(2))
+    adjusted.adjust(recipe.replace(lr_g=1e-12, steps=99))
+    before = weights(adjusted.generator)
+    run_to_end(plain, 1), run_to_end(adjusted, 1)
+    for name, parameter in adjusted.generator.named_parameters():
+        assert torch.allclose(parameter, before[name], atol=1e-9), name
+    assert any(not torch.allclose(p, before[name], atol=1e-9) for name, p in plain.generator.named_parameters())
+
+
+@pytest.mark.parametrize(
+    "change", [{"depth": 1}, {"n_critic": 2}, {"batch_size": 1}, {"clip": 0.1}, {"lambda_gp": 1.0}]
+)
+def test_what_needs_a_new_run_is_named_and_changes_nothing(source, recipe: Recipe, change: dict) -> None:
+    trainer = Trainer(recipe, source)
+    with pytest.raises(ValueError, match=f"alone, got another {next(iter(change))}; start a new run"):
+        trainer.adjust(recipe.replace(lambda_l1=1.0, **change))
+    assert trainer.recipe == trainer.networks.recipe == recipe
+
+
+def test_a_run_with_a_folder_keeps_its_recipe(tmp_path: Path, source, recipe: Recipe) -> None:
+    with pytest.raises(ValueError, match="expected a run without a folder"):
+        Trainer(recipe, source, out=tmp_path / "run").adjust(recipe.replace(lambda_l1=1.0))

@@ -43,7 +43,45 @@ def toggle(label: str, value: bool) -> widgets.Widget:
     return widgets.Checkbox(value=value, description=label, indent=False)
 
 
-class Panel(widgets.VBox):
+def button(label: str, pressed: Callable[[], None]) -> widgets.Button:
+    """A button that calls `pressed`."""
+    made = widgets.Button(description=label)
+    made.on_click(lambda _: pressed())
+    return made
+
+
+def side_by_side(*items: widgets.Widget) -> widgets.Widget:
+    """Widgets in a row, and in as many rows as the window needs."""
+    return widgets.HBox(items, layout=widgets.Layout(flex_flow="row wrap"))
+
+
+class Pictured(widgets.VBox):
+    """Widgets above a text and a picture, which stands in for all of them where widgets do not run."""
+
+    def __init__(self, above: Sequence[widgets.Widget], alt: str) -> None:
+        if not alt.strip():
+            raise ValueError('expected alt text that says what the figure shows, got ""')
+        self.alt, self.text = alt, widgets.HTML()
+        self.image = widgets.Image(format="png", layout=widgets.Layout(align_self="flex-start", max_width="100%"))
+        super().__init__([*above, self.text, self.image])
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_: Any) -> tuple[dict, dict]:
+        bundle = {
+            WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.model_id},
+            "image/png": base64.b64encode(self.image.value).decode("ascii"),
+            "text/plain": f"{self.alt} {self.text.value}",
+        }
+        return bundle, {"image/png": {"alt": self.alt}}
+
+    if not IPYWIDGETS_8:  # which asks for this method, and sends what it displays
+
+        def _ipython_display_(self, **_: Any) -> None:
+            bundle, about = self._repr_mimebundle_()
+            display(bundle, metadata=about, raw=True)
+            self._handle_displayed()
+
+
+class Panel(Pictured):
     """Controls, a line of text and a figure: `draw(figure, **values)` draws and returns the text.
 
     Args:
@@ -61,12 +99,8 @@ class Panel(widgets.VBox):
         alt: str,
         **controls: widgets.Widget,
     ) -> None:
-        if not alt.strip():
-            raise ValueError('expected alt text that says what the figure shows, got ""')
-        self.draw, self.figsize, self.alt, self.controls = draw, figsize, alt, controls
-        self.text = widgets.HTML()
-        self.image = widgets.Image(format="png", layout=widgets.Layout(align_self="flex-start", max_width="100%"))
-        super().__init__([*controls.values(), self.text, self.image])
+        self.draw, self.figsize, self.controls = draw, figsize, controls
+        super().__init__(list(controls.values()), alt)
         for control in controls.values():
             control.observe(self._update, names="value")
         self._update()
@@ -85,29 +119,14 @@ class Panel(widgets.VBox):
         """Move every control to its ends and back. Raises AssertionError for one that never changes the text."""
         for name, control in self.controls.items():
             before, texts = control.value, set()
-            for value in _positions(control):
+            for value in positions(control):
                 control.value = value
                 texts.add(self.text.value)
             control.value = before
             assert len(texts) > 1, f"expected {name} to change what is computed, got the same text: {texts.pop()}"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None, **_: Any) -> tuple[dict, dict]:
-        bundle = {
-            WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.model_id},
-            "image/png": base64.b64encode(self.image.value).decode("ascii"),
-            "text/plain": f"{self.alt} {self.text.value}",
-        }
-        return bundle, {"image/png": {"alt": self.alt}}
 
-    if not IPYWIDGETS_8:  # which asks for this method, and sends what it displays
-
-        def _ipython_display_(self, **_: Any) -> None:
-            bundle, about = self._repr_mimebundle_()
-            display(bundle, metadata=about, raw=True)
-            self._handle_displayed()
-
-
-def _positions(control: widgets.Widget) -> list[Any]:
+def positions(control: widgets.Widget) -> list[Any]:
     """Both ends of a control, and what lies between them for a list of options."""
     if isinstance(control, widgets.Checkbox):
         return [False, True]
