@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
+from PIL import ExifTags, Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -34,6 +34,9 @@ from colorlib.upsampling import ChromaField, as_batch, join_with_own_lightness
 
 # A panorama's long side is at most this many times the training size; beyond that its short side shrinks.
 MAX_ASPECT = 4
+JPEG_SUFFIXES = (".jpg", ".jpeg")
+# In every output's EXIF description: who finds the picture later must be able to know.
+MARK = "Colorized by a model: the colours are guesses, not a record."
 KEPT = "already there, kept; overwrite to redo it"
 
 
@@ -106,7 +109,8 @@ class Colorizer:
         A JPEG becomes a JPEG and a PNG a PNG of the same name; others become PNG, with `.png` added to the name.
         Folders keep their subfolders; where two outputs would share a name, the later one gets its folder's name, or
         a number, before it. A finished output is kept (and said) unless `overwrite`; an input is never overwritten.
-        Outputs appear whole or not at all; date, place and other metadata are not copied. A failure is a result with
+        Outputs appear whole or not at all; their metadata say that a model coloured them (`is_marked`), and the input's
+        date, place and other metadata are not copied. A failure is a result with
         `error` set, and the others go on. A file named twice is coloured once.
         """
         _check_strength(strength)
@@ -119,7 +123,7 @@ class Colorizer:
                 results.append(Result(source, output, skipped=True, notes=(KEPT,)))
             else:
                 work = functools.partial(self._colorize, strength=strength, tta=tta)
-                results.append(_colorize_file(work, source, output, max_pixels))
+                results.append(_colorize_file(work, source, output, max_pixels, self.name))
         return results
 
     def _colorize(self, photo: ReadImage, strength: float, tta: bool) -> Image.Image:
@@ -262,7 +266,7 @@ def _output_name(source: Path) -> str:
     if source.is_dir():
         raise ColorlibError(f"no pictures in the folder {source}")
     with open_header(source) as header:
-        suffixes = (".jpg", ".jpeg") if header.format in ("JPEG", "MPO") else (".png",)  # MPO: JPEGs of a phone
+        suffixes = JPEG_SUFFIXES if header.format in ("JPEG", "MPO") else (".png",)  # MPO: JPEGs of a phone
     return source.name if source.suffix.lower() in suffixes else source.name + suffixes[0]
 
 
@@ -275,26 +279,42 @@ def _same(a: Path, b: Path) -> bool:
     return a.resolve() == b.resolve()
 
 
-def _colorize_file(work: Callable[[ReadImage], Image.Image], source: Path, output: Path, max_pixels: int) -> Result:
+def _colorize_file(
+    work: Callable[[ReadImage], Image.Image], source: Path, output: Path, max_pixels: int, weights: str
+) -> Result:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on odd tags; what matters is in the notes
             photo = read_image(source, max_pixels=max_pixels)
-        _save(work(photo), output)
+        save_marked(work(photo), output, weights)
     except (ColorlibError, OSError, ValueError, RuntimeError, MemoryError) as error:
         return Result(source, error=one_line(error))
     return Result(source, output, notes=photo.notes)
 
 
-def _save(picture: Image.Image, output: Path) -> None:
-    """Write to a temporary name, then rename: a crash or a full disk leaves no half of a picture behind."""
+def save_marked(picture: Image.Image, output: str | Path, weights: str = "") -> None:
+    """Write a picture whose metadata say that its colours are a model's, and which `weights` gave them.
+
+    By the name's ending a JPEG (.jpg, .jpeg) or else a PNG. Written to a temporary name first: a crash or a full disk
+    leaves no half of a picture behind. Raises OSError.
+    """
+    output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = MARK
+    exif[ExifTags.Base.Software] = f"colorlib, weights {weights}" if weights else "colorlib"
     try:
-        if output.suffix.lower() == ".png":
-            picture.save(temporary, format="PNG", compress_level=3)  # 6, the default, takes four times as long
+        if output.suffix.lower() in JPEG_SUFFIXES:
+            picture.save(temporary, format="JPEG", quality=95, subsampling=0, exif=exif)
         else:
-            picture.save(temporary, format="JPEG", quality=95, subsampling=0)
+            picture.save(temporary, format="PNG", compress_level=3, exif=exif)  # 6, the default, takes 4 times as long
         os.replace(temporary, output)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_marked(path: str | Path) -> bool:
+    """Whether a file says that a model coloured it. Raises FileNotFoundError or DataError, as `read_image` does."""
+    with open_header(path) as image:
+        return str(image.getexif().get(ExifTags.Base.ImageDescription, "")).startswith(MARK)

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from skimage import data
 from skimage.color import rgb2lab
 from torch import nn
@@ -14,7 +14,7 @@ from torch import nn
 from colorlib import Colorizer, inference
 from colorlib.checkpoints import save_generator
 from colorlib.errors import CheckpointError, DataError
-from colorlib.inference import Result, network_size, shipped_weights
+from colorlib.inference import Result, is_marked, network_size, save_marked, shipped_weights
 from colorlib.recipes import Recipe, build_generator
 
 RECIPE = Recipe(name="small", generator="resunet", size=32, width=4, depth=2, steps=1)
@@ -293,6 +293,26 @@ def test_turned_photograph_comes_out_upright(constant, tmp_path, photograph):
         assert image.getexif().get(0x0112, 1) == 1
         upright = np.rot90(rgb2lab(photograph)[..., 0], -1)
         assert np.abs(lightness(image) - upright).mean() < 3
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "alpha.png"])
+def test_every_output_says_that_a_model_coloured_it(constant, tmp_path, photograph, name):
+    picture = Image.fromarray(photograph)
+    if name == "alpha.png":
+        picture.putalpha(200)
+    picture.save(tmp_path / name)
+    (result,) = constant.colorize_many([tmp_path / name], tmp_path / "out", progress=False)
+    assert is_marked(result.output) and not is_marked(tmp_path / name)
+    with Image.open(result.output) as image:
+        assert image.getexif()[ExifTags.Base.Software] == f"colorlib, weights {constant.name}"
+        assert image.size == picture.size
+
+
+def test_a_picture_in_memory_is_written_with_the_mark(constant, tmp_path, photograph):
+    save_marked(constant.colorize(photograph), tmp_path / "new" / "a.JPG")
+    assert is_marked(tmp_path / "new" / "a.JPG")
+    with Image.open(tmp_path / "new" / "a.JPG") as image:
+        assert image.format == "JPEG" and image.getexif()[ExifTags.Base.Software] == "colorlib"
 
 
 def test_finished_outputs_are_kept_unless_asked(constant, tmp_path, photograph):
