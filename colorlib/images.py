@@ -19,7 +19,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from colorlib.errors import DataError
 
-ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
+ImageLike = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 
 # 134 megapixels: a phone's 108 pass, and the largest picture accepted needs about 1.2 GB.
 MAX_PIXELS = 2**27
@@ -45,7 +45,7 @@ class ReadImage:
 
 
 def read_image(image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> ReadImage:
-    """A file, PIL image or array as 8-bit sRGB, upright (EXIF), its ICC profile applied, its alpha kept.
+    """A file, its bytes, a PIL image or an array as 8-bit sRGB, upright (EXIF), ICC profile applied, alpha kept.
 
     16 bits are rounded to 8. Of an animation or a multi-page file the first frame is read. Arrays are `H x W`,
     `H x W x 1`, `x 3` or `x 4` of uint8, uint16, bool or float 0..1.
@@ -58,28 +58,31 @@ def read_image(image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> ReadImage:
     if isinstance(image, Image.Image):
         return _decode(image, "the image", max_pixels)
     with open_header(image) as opened:
-        return _decode(opened, str(image), max_pixels)
+        return _decode(opened, _name(image), max_pixels)
 
 
-def open_header(path: str | os.PathLike[str]) -> Image.Image:
-    """The file as a PIL image of which only the header has been read: its size, mode and format.
+def open_header(file: str | os.PathLike[str] | bytes) -> Image.Image:
+    """A file, or its bytes, as a PIL image of which only the header has been read: its size, mode and format.
 
     Raises FileNotFoundError, or DataError for what is no picture that Pillow reads.
     """
-    path = Path(path)
-    _check_file(path)
+    _check_file(file)
     with _HEADER_LOCK:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            image = Image.open(path)
+            image = Image.open(BytesIO(file) if isinstance(file, bytes) else file)
         except Exception as error:  # Pillow's parsers raise nearly anything on a malformed file
-            raise DataError(f"cannot read {path}: {_header_reason(error)}") from error
+            raise DataError(f"cannot read {_name(file)}: {_header_reason(error)}") from error
         finally:
             Image.MAX_IMAGE_PIXELS = limit
     if image.format in UNREADABLE_FORMATS:
         image.close()
-        raise DataError(f"cannot read {path}: {image.format} files are not opened; save it as PNG or JPEG")
+        raise DataError(f"cannot read {_name(file)}: {image.format} files are not opened; save it as PNG or JPEG")
     return image
+
+
+def _name(file: str | os.PathLike[str] | bytes) -> str:
+    return "the file" if isinstance(file, bytes) else str(file)
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -99,7 +102,12 @@ def _picture_suffixes() -> set[str]:
     return {suffix for suffix, name in Image.EXTENSION.items() if name in readable}
 
 
-def _check_file(path: Path) -> None:
+def _check_file(file: str | os.PathLike[str] | bytes) -> None:
+    if isinstance(file, bytes):
+        if not file:
+            raise DataError("cannot read the file: it is empty")
+        return
+    path = Path(file)
     if not path.exists():
         raise FileNotFoundError(f"expected an image, found no file {path}")
     if not path.is_file():  # a pipe or a device would be waited for, or read, for ever

@@ -412,6 +412,22 @@ def test_arrays_that_are_no_pictures(array, message):
 # --- folders and messages ------------------------------------------------------------------------------------
 
 
+def test_the_bytes_of_a_file_are_read_as_the_file_is(tmp_path, rgb):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(rgb).save(path, quality=95)
+    from_bytes, from_file = read_image(path.read_bytes()), read_image(path)
+    assert np.array_equal(from_bytes.rgb, from_file.rgb) and from_bytes.format == "JPEG"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "cannot read the file: it is empty"), (b"hello", "cannot read the file: it is no image in a format")],
+)
+def test_bytes_that_are_no_picture(content, message):
+    with pytest.raises(DataError, match=message):
+        read_image(content)
+
+
 def test_find_images_is_sorted_and_leaves_out_the_rest(tmp_path, rgb):
     for name in ("b.JPG", "a.png", "sub/c.webp", ".hidden.png", ".git/d.png", "e.txt", "f.pdf", "g.eps"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

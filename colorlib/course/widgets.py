@@ -50,6 +50,26 @@ def button(label: str, pressed: Callable[[], None]) -> widgets.Button:
     return made
 
 
+def upload(label: str, received: Callable[[str, bytes], None]) -> widgets.FileUpload:
+    """A button to choose a picture with; `received` is called with its name and content."""
+    made = widgets.FileUpload(description=label, accept="image/*", multiple=False)
+
+    def changed(change: Any) -> None:
+        for name, content in uploads(made):
+            received(name, content)
+
+    made.observe(changed, names="value")
+    return made
+
+
+def text_field(label: str, entered: Callable[[str], None], hint: str = "") -> widgets.Text:
+    """A line to type in; `entered` is called when Enter is pressed or the line is left."""
+    made = widgets.Text(description=label, placeholder=hint, continuous_update=False, style=WIDE)
+    made.layout = widgets.Layout(width="34em")
+    made.observe(lambda change: entered(change["new"]), names="value")
+    return made
+
+
 def side_by_side(*items: widgets.Widget) -> widgets.Widget:
     """Widgets in a row, and in as many rows as the window needs."""
     return widgets.HBox(items, layout=widgets.Layout(flex_flow="row wrap"))
