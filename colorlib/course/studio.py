@@ -39,9 +39,11 @@ class Studio(Pictured):
             "strength": slider(0.0, 1.0, value=1.0, step=0.05, label="strength"),
             "split": slider(0, 100, value=50, step=1, label="% before"),
         }
-        self.upload = upload("Choose a photograph", self.open_photograph)
-        # A browser's upload of a large file can be cut off on its way to the kernel; a path has no such limit.
-        self.path = text_field("or its path", self._open_path, hint="photographs/grandmother.jpg, then Enter")
+        self.upload = upload("Photograph", self.open_photograph)
+        # Jupyter drops a message of more than 10 MB on its way to the kernel, and says nothing; a path has no limit.
+        self.path = text_field(
+            "or, over 9 MB, its path", self._open_path, hint="photographs/grandmother.jpg, then Enter"
+        )
         self.save_button = button("Save", self._save)
         rows = [side_by_side(self.upload, self.path), side_by_side(*self.controls.values(), self.save_button)]
         super().__init__(rows, ALT)

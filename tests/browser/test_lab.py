@@ -18,6 +18,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from PIL import Image
+from skimage import data
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -25,6 +27,8 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
 ]
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 CELL = """
 from colorlib.course import Panel, slider, toggle
@@ -113,13 +117,24 @@ def run_all(page: object, until: object, attempts: int = 3) -> None:
             return
 
 
-def test_a_slider_moves_text_and_picture(tmp_path):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL.strip())])
+def write_notebook(path: Path, *cells: str) -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    (tmp_path / "panel.ipynb").write_text(nbformat.writes(notebook))
+    path.write_text(nbformat.writes(notebook))
+
+
+@contextlib.contextmanager
+def opened(folder: Path, name: str, *cells: str) -> Iterator[tuple[object, list[str]]]:
+    """A notebook of these cells in JupyterLab: the page, and its requests to elsewhere."""
+    write_notebook(folder / name, *cells)
+    with lab(folder) as (address, token), page_of(address) as (page, outside):
+        page.goto(f"{address}/lab/tree/{name}?token={token}", wait_until="domcontentloaded")
+        yield page, outside
+
+
+def test_a_slider_moves_text_and_picture(tmp_path):
     expect = sync_api.expect
-    with lab(tmp_path) as (address, token), page_of(address) as (page, outside):
-        page.goto(f"{address}/lab/tree/panel.ipynb?token={token}", wait_until="domcontentloaded")
+    with opened(tmp_path, "panel.ipynb", CELL) as (page, outside):
         text = page.locator(".widget-html-content").filter(has_text="2 to the power").first
         run_all(page, until=text)
         expect(text).to_contain_text("2 to the power 3 is 8, drawn above", timeout=60_000)
@@ -133,6 +148,91 @@ def test_a_slider_moves_text_and_picture(tmp_path):
         page.locator(".widget-checkbox input").first.click()
         expect(text).to_contain_text("drawn below", timeout=30_000)
         assert outside == []
+
+
+def cells_with(name: str, *parts: str) -> list[str]:
+    """The code cells of a notebook of the course that hold one of `parts`, or prepare what all cells need."""
+    notebook = nbformat.read(NOTEBOOKS / name, as_version=4)
+    needed = {"config", "imports"}
+    return [
+        cell.source
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        and (needed & set(cell.metadata.get("tags", [])) or any(part in cell.source for part in parts))
+    ]
+
+
+def handle_of(page: object, label: str) -> object:
+    """The handle of the slider with that label."""
+    return page.locator(".widget-inline-hbox", has=page.get_by_text(label, exact=True)).locator(".noUi-handle").first
+
+
+def test_the_laboratory_trains_obeys_and_pauses(tmp_path):
+    expect = sync_api.expect
+    with opened(tmp_path, "11.ipynb", *cells_with("11_laboratory.ipynb", "= Laboratory(")) as (page, outside):
+        text = page.locator(".widget-html-content").filter(has_text="RECIPES[").first
+        run_all(page, until=text)
+        expect(text).to_contain_text("ready: step 0", timeout=60_000)
+        image = page.locator("img.widget-image").first
+        before = image.get_attribute("src")
+        page.locator("button.widget-button", has_text="Start").click()
+        expect(text).to_contain_text("training: step", timeout=30_000)
+        expect(text).to_contain_text("chroma", timeout=120_000)  # twenty steps, the first look at held-out pictures
+        expect(image).not_to_have_attribute("src", before, timeout=30_000)
+        handle = handle_of(page, "lambda_l1")
+        handle.click()
+        handle.press("Home")
+        expect(text).to_contain_text("lambda_l1=0.0", timeout=30_000)
+        during = image.get_attribute("src")
+        expect(image).not_to_have_attribute("src", during, timeout=30_000)
+        page.locator("button.widget-button", has_text="Pause").click()
+        expect(text).to_contain_text("paused: step", timeout=30_000)
+        stands = text.inner_text()
+        page.wait_for_timeout(3000)
+        assert text.inner_text() == stands
+        assert outside == []
+
+
+def test_an_uploaded_photograph_is_seen_in_colour(tmp_path):
+    Image.fromarray(data.camera()).save(tmp_path / "old.jpg")
+    expect = sync_api.expect
+    with opened(tmp_path, "12.ipynb", *cells_with("12_your_photographs.ipynb", "= Studio(")) as (page, outside):
+        text = page.locator(".widget-html-content").filter(has_text="mean chroma").first
+        run_all(page, until=text)
+        image = page.locator("img.widget-image").first
+        before = image.get_attribute("src")
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Photograph").click()
+        chooser.value.set_files(tmp_path / "old.jpg")
+        expect(text).to_contain_text("old.jpg: 512 x 512 pixels", timeout=30_000)
+        expect(image).not_to_have_attribute("src", before, timeout=30_000)
+        coloured = colourful(page, image)
+        handle = handle_of(page, "strength")
+        handle.click()
+        handle.press("Home")
+        expect(text).to_contain_text("shown 0.", timeout=30_000)
+        assert colourful(page, image) < 0.05 < coloured
+        assert outside == []
+
+
+def colourful(page: object, image: object) -> float:
+    """The share of the shown picture's pixels whose channels differ by more than 10 of 255."""
+    return image.evaluate(
+        """async (img) => {
+            await img.decode();
+            const canvas = document.createElement("canvas");
+            canvas.width = img.naturalWidth; canvas.height = img.naturalHeight;
+            const context = canvas.getContext("2d");
+            context.drawImage(img, 0, 0);
+            const p = context.getImageData(0, 0, canvas.width, canvas.height).data;
+            let n = 0;
+            for (let i = 0; i < p.length; i += 4) {
+                const high = Math.max(p[i], p[i + 1], p[i + 2]), low = Math.min(p[i], p[i + 1], p[i + 2]);
+                if (high - low > 10) n += 1;
+            }
+            return 4 * n / p.length;
+        }"""
+    )
 
 
 def test_the_stored_picture_stands_in_before_anything_runs(tmp_path):
