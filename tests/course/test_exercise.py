@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from colorlib.course.exercises import exercise
-from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_type
+from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_type, short
 
 
 def _double_test(answer):
@@ -102,3 +102,7 @@ def test_the_solution_is_read_from_the_package(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(exercise.resources, "files", lambda package: tmp_path)
     Exercise("double", _double_test, hints=["h"], notebook="99").solution()
     assert capsys.readouterr().out == "def double(x):\n    return 2 * x\n"
+
+
+def test_a_value_is_shown_in_one_line():
+    assert short((torch.zeros(2), torch.ones(2, 2))) == "(tensor([0., 0.]), tensor([[1., 1.], [1., 1.]]))"

@@ -146,12 +146,12 @@ def kind(value: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """A value in at most sixty characters; numbers with five digits."""
+    """A value in one line of at most sixty characters; numbers with five digits."""
     if isinstance(value, torch.Tensor | np.ndarray) and value.ndim:
         return kind(value)
     if not isinstance(value, bool) and _is_numeric(value) and _array(value).ndim == 0:
         return f"{float(value):.5g}"
-    text = repr(value)
+    text = " ".join(repr(value).split())
     return text if len(text) <= 60 else text[:57] + "..."
 
 
