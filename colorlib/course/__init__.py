@@ -8,7 +8,7 @@ import lazy_loader
 _NAMES = {
     "setup": ["platform", "setup", "storage"],
     "mode": ["Config", "configure"],
-    "full": ["train_run"],
+    "full": ["torchrun_command", "train_run"],
     "parity": ["assert_same_function", "assert_same_module"],
     "source": ["show_source"],
     "widgets": ["Panel", "choice", "slider", "toggle", "uploads"],

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 import time
+from pathlib import Path
 
 from colorlib import checkpoints
 from colorlib.course.mode import Config
 from colorlib.datasets import Source
 from colorlib.errors import RunError
-from colorlib.recipes import Recipe
+from colorlib.flags import TARGETS
+from colorlib.recipes import Recipe, find_recipe
 from colorlib.terminal import Progress, duration
 from colorlib.training import Trainer
 
@@ -62,3 +66,32 @@ def _announcement(trainer: Trainer, steps: int | None, seconds: float, config: C
     if whole > LIMIT_SECONDS and not config.long:
         return f"{text}; it stops after {duration(LIMIT_SECONDS)}, and goes on when this cell is run again"
     return text
+
+
+# --- several GPUs ---------------------------------------------------------------------------------------------
+
+
+def torchrun_command(recipe: Recipe, data: str, out: Path, *, processes: int, seed: int = 0) -> list[str]:
+    """The command that trains a recipe in several processes, one a GPU, or goes on with the run that `out` holds.
+
+    A notebook runs it as a subprocess: a process that has used a GPU cannot fork. `recipe.name` must be a preset's.
+    """
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    if checkpoints.is_run(out):
+        return [*start, "-m", "colorlib", "resume", str(out)]
+    flags = ["--data", data, "--out", str(out), "--seed", str(seed)]
+    return [*start, "-m", "colorlib", "train", "--recipe", recipe.name, *_changed(recipe), *flags]
+
+
+def _changed(recipe: Recipe) -> list[str]:
+    """The flags that make a recipe of its preset."""
+    preset, flags = find_recipe(recipe.name), []
+    for field in dataclasses.fields(recipe):
+        value, flag = getattr(recipe, field.name), field.name.replace("_", "-")
+        if value == getattr(preset, field.name) or (value is None and field.name in TARGETS):
+            continue
+        if isinstance(value, bool):
+            flags.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            flags += [f"--{flag}", *map(str, value if isinstance(value, tuple) else (value,))]
+    return flags

@@ -3,10 +3,13 @@
 import pytest
 import torch
 
+from colorlib import cli
 from colorlib.course import full
-from colorlib.course.full import train_run
+from colorlib.course.full import torchrun_command, train_run
 from colorlib.course.mode import Config
 from colorlib.errors import RunError
+from colorlib.flags import TrainFlags
+from colorlib.recipes import RECIPES
 from colorlib.training import Trainer
 
 
@@ -57,3 +60,27 @@ def test_a_run_counted_in_minutes_says_how_many(tmp_path, source, recipe, monkey
     monkeypatch.setattr(full, "TIMED_STEPS", 1)
     train_run("a", recipe.replace(steps=None, minutes=0.01), source, config(tmp_path))
     assert "trains for 1 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        RECIPES["pix2pix"].replace(size=128, batch_size=32, minutes=15.0),
+        RECIPES["wgan-gp"].replace(conditional=False, depth=3, betas=(0.1, 0.95), clip=0.5, steps=7, precision="fp32"),
+        RECIPES["wgan"].replace(clip=None, epochs=3),
+        RECIPES["l1"],
+    ],
+)
+def test_the_command_for_several_gpus_says_the_recipe_and_nothing_else(recipe, tmp_path):
+    command = torchrun_command(recipe, "folder:my photos", tmp_path / "run", processes=2, seed=3)
+    start, flags = command[: command.index("train")], command[command.index("train") + 1 :]
+    assert start[1:] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "colorlib"]
+    parsed = cli._parse("train", TrainFlags, flags)
+    assert parsed.settings() == recipe
+    assert (parsed.data, parsed.out, parsed.seed) == ("folder:my photos", tmp_path / "run", 3)
+
+
+def test_a_run_that_is_there_is_resumed(tmp_path, source, recipe):
+    train_run("a", recipe, source, config(tmp_path, step_limit=2))
+    command = torchrun_command(RECIPES["pix2pix"], "scenes", tmp_path / "a", processes=2)
+    assert command[command.index("colorlib") + 1 :] == ["resume", str(tmp_path / "a")]
