@@ -153,6 +153,17 @@ class Recipe:
             raise ValueError(f"a recipe has no {_listed(sorted(unknown))}; it has {_listed(_field_names())}")
         return dataclasses.replace(self, **changes)
 
+    def changes(self) -> dict[str, Any]:
+        """What `find_recipe(name).replace(...)` needs to give this recipe. Raises ValueError for an unknown name."""
+        preset = find_recipe(self.name)
+        values = {field: getattr(self, field) for field in _field_names()}
+        # A new stopping target replaces the preset's, which need not be taken away.
+        return {
+            field: value
+            for field, value in values.items()
+            if value != getattr(preset, field) and not (field in TARGETS and value is None)
+        }
+
     def to_json(self) -> str:
         """The recipe as a JSON object, a field a line."""
         return json.dumps(dataclasses.asdict(self), indent=2)

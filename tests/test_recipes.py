@@ -135,3 +135,11 @@ def test_unknown_recipe_lists_the_right_ones() -> None:
     assert find_recipe("l1") is RECIPES["l1"]
     with pytest.raises(ValueError, match=r"l1, pix2pix, .*wgan-gp"):
         find_recipe("cyclegan")
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_what_a_recipe_changes_of_its_preset_gives_it_back(name):
+    assert RECIPES[name].changes() == {}
+    other = RECIPES[name].replace(minutes=3.0, lambda_l1=7.0, betas=(0.1, 0.2), conditional=False)
+    assert other.changes() == {"lambda_l1": 7.0, "betas": (0.1, 0.2), "conditional": False, "minutes": 3.0}
+    assert RECIPES[name].replace(**other.changes()) == other

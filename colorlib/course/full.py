@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -11,8 +10,7 @@ from colorlib import checkpoints
 from colorlib.course.mode import Config
 from colorlib.datasets import Source
 from colorlib.errors import RunError
-from colorlib.flags import TARGETS
-from colorlib.recipes import Recipe, find_recipe
+from colorlib.recipes import Recipe
 from colorlib.terminal import Progress, duration
 from colorlib.training import Trainer
 
@@ -85,11 +83,9 @@ def torchrun_command(recipe: Recipe, data: str, out: Path, *, processes: int, se
 
 def _changed(recipe: Recipe) -> list[str]:
     """The flags that make a recipe of its preset."""
-    preset, flags = find_recipe(recipe.name), []
-    for field in dataclasses.fields(recipe):
-        value, flag = getattr(recipe, field.name), field.name.replace("_", "-")
-        if value == getattr(preset, field.name) or (value is None and field.name in TARGETS):
-            continue
+    flags = []
+    for name, value in recipe.changes().items():
+        flag = name.replace("_", "-")
         if isinstance(value, bool):
             flags.append(f"--{flag}" if value else f"--no-{flag}")
         else:

@@ -19,7 +19,7 @@ from colorlib.course.session import Look, Session
 from colorlib.course.widgets import Pictured, button, choice, positions, side_by_side, slider
 from colorlib.datasets import Source, open_source
 from colorlib.figures import DASHES, FONT, PALETTE, png_bytes, to_numpy
-from colorlib.recipes import MAX_DEPTH, RECEPTIVE_FIELDS, RECIPES, TARGETS, Recipe
+from colorlib.recipes import MAX_DEPTH, RECEPTIVE_FIELDS, RECIPES, Recipe
 
 STEPS = 1000  # of a recipe that was not trained yet
 RATES = (1e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
@@ -71,12 +71,7 @@ def make_recipe(
 
 def as_code(recipe: Recipe) -> str:
     """A line of Python that makes a recipe from the preset of its name, for coursework."""
-    preset = RECIPES[recipe.name]
-    values = {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
-    changed = {name: value for name, value in values.items() if value != getattr(preset, name)}
-    # Naming one stopping target replaces the preset's.
-    named = {name: value for name, value in changed.items() if name not in TARGETS or value is not None}
-    arguments = ", ".join(f"{name}={value!r}" for name, value in named.items())
+    arguments = ", ".join(f"{name}={value!r}" for name, value in recipe.changes().items())
     return f'RECIPES["{recipe.name}"].replace({arguments})'
 
 

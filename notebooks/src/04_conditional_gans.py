@@ -568,7 +568,8 @@ assert values[0] > 0.1 and values[1] > 0.55 * values[2], "expected neither grey 
 # Tutorials give five reasons to prefer a conditional GAN. Each is turned into something that
 # could come out wrong, and measured over three seeds. One rule for all: **refuted** if the effect
 # is not there in all seeds, **qualified** if it is, but at a price, or others do as well,
-# **confirmed** otherwise.
+# **confirmed** otherwise. (The rule and its thresholds were written with the rows in sight. Another
+# rule may judge otherwise, so the numbers stand beside each verdict.)
 
 # %%
 verdicts = {}
@@ -820,8 +821,9 @@ assert unseeing[0] == unseeing[1], "expected a blind D to see no difference at a
 # ## When a plain GAN is enough
 #
 # - **You never ask.** You want more of the same, whichever kind. Labels cost work to make.
-#   samples for one, if no class is lost: cheap for 8, hopeless where the condition is an image.
-#   samples for one, if no class is lost: cheap for 8, not for a picture of 65,536 pixels.
+# - **You can afford to throw samples away.** With $k$ equally likely classes you draw $k$ samples
+#   for one of the class you want, if no class is lost: cheap for 8, hopeless where the condition
+#   is an image.
 # - **The condition says nothing about the sample.** Then pairs carry no more than samples do. Try:
 #   train with labels that were dealt out at random.
 
