@@ -72,8 +72,8 @@ from colorlib.upsampling import guided_slope
 #
 # `Colorizer.load()` opens the weights that ship with the course. The panel below colours with them:
 #
-# - **Choose a photograph** uploads one from your computer. A browser may cut off a large file on
-#   its way; then copy the file to this machine and type its **path** instead.
+# - **Photograph** uploads one from your computer. Jupyter loses a file of more than about 9 MB on
+#   its way; copy such a file to this machine and type its **path** instead.
 # - **% before** moves the line between the photograph as it was and the result.
 # - **strength** scales the colours: 0 is grey, 1 is what the network says.
 # - **Save** colours the photograph at its own size and writes it, with a mark, to a new file.
