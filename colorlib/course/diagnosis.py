@@ -84,8 +84,8 @@ def _discriminator_wins(history: pd.DataFrame, recipe: Recipe) -> str:
     if steps < EARLY:
         return ""
     return (
-        f"the discriminator wins: its accuracy has been over {SURE} for {steps} steps; "
-        "try a lower lr_d, a higher lr_g, or a smaller patch"
+        f"the discriminator wins: its accuracy has been over {SURE} for {steps} steps. First see that the generator "
+        "learns: try a higher lr_g; a lower lr_d or a smaller patch silences this, but alone does not help a slow one"
     )
 
 
@@ -110,7 +110,10 @@ def _clipped(history: pd.DataFrame, recipe: Recipe) -> str:
     share = _last(history, "clipped_share")
     if not share > SATURATED:
         return ""
-    return f"{share:.0%} of the critic's weights sit at the bound {recipe.clip:g}; widen it, or use the penalty"
+    return (
+        f"{share:.0%} of the critic's weights sit at the bound {recipe.clip:g}; widen it, or use the penalty with a "
+        "higher lambda_l1"
+    )
 
 
 def _penalty_unmet(history: pd.DataFrame, recipe: Recipe) -> str:
@@ -124,9 +127,14 @@ def _decoration(history: pd.DataFrame, recipe: Recipe) -> str:
     share = _last(history, "adversarial_share", 5)
     if not share < DECORATION:
         return ""
+    way = "lower lambda_l1"
+    if _discriminator_guesses(history, recipe):  # its pull is noise, which a lower lambda_l1 would set free
+        way = "raise lr_d first, for the discriminator has learnt nothing yet, then lower lambda_l1"
+    elif recipe.clip is not None:
+        way = f"first widen the clip of {recipe.clip:g}, then lower lambda_l1"
     return (
         f"the adversary is decoration: it pulls {share:.2g} times as hard as L1, so this is an L1 regression under "
-        "another name; lower lambda_l1"
+        f"another name; {way}"
     )
 
 

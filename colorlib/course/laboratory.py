@@ -268,3 +268,5 @@ def _curves(ax: Axes, look: Look, label: str, columns: dict[str, str]) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     if ax.lines:
         ax.legend(fontsize=FONT - 2, frameon=False)
+    if look.history.empty:  # else matplotlib makes up numbers
+        ax.set(xticks=[], yticks=[])

@@ -58,6 +58,27 @@ def test_a_fault_is_named_with_its_number(rule, recipe, changes, said):
     assert all(part in found[0].text for part in said), found[0].text
 
 
+@pytest.mark.parametrize(
+    ("recipe", "changes", "way"),
+    [
+        ("pix2pix", {}, "lower lambda_l1"),
+        ("pix2pix", {"d_real_accuracy": 0.5, "d_fake_accuracy": 0.5}, "raise lr_d first"),
+        ("wgan", {}, "first widen the clip of 0.01"),
+        ("wgan-gp", {}, "lower lambda_l1"),
+    ],
+)
+def test_a_decoration_is_sent_to_its_cause(recipe, changes, way):
+    """What `experiments/advice.csv` found: with a D that has not learnt, a lower lambda_l1 changes nothing."""
+    texts = {f.rule: f.text for f in diagnose(history(adversarial_share=0.02, **changes), RECIPES[recipe])}
+    assert f"another name; {way}" in texts["decoration"]
+
+
+def test_a_discriminator_that_wins_points_to_the_generator():
+    """What `experiments/advice.csv` found: a lower lr_d silences the rule, a higher lr_g heals the run."""
+    (finding,) = diagnose(history(d_real_accuracy=0.99, d_fake_accuracy=0.97), RECIPES["pix2pix"])
+    assert finding.text.index("higher lr_g") < finding.text.index("lower lr_d")
+
+
 def test_every_rule_is_tested():
     marks = test_a_fault_is_named_with_its_number.pytestmark[0]
     assert {case[0] for case in marks.args[1]} == set(RULES)

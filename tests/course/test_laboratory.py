@@ -6,11 +6,12 @@ import re
 
 import pytest
 from conftest import make_source
+from matplotlib.figure import Figure
 from test_session import explode, wait_for
 
 from colorlib import RECIPES
 from colorlib.course import laboratory
-from colorlib.course.laboratory import BOUNDS, PRESETS, Laboratory, as_code, describe, make_recipe
+from colorlib.course.laboratory import BOUNDS, PRESETS, Laboratory, as_code, describe, draw_look, make_recipe
 from colorlib.recipes import Recipe
 
 SMALL = {"width": 4, "depth": 2, "batch": 2, "patch": 1}
@@ -128,6 +129,15 @@ def test_the_picture_stands_in_where_widgets_do_not_run(lab):
     data, about = lab._repr_mimebundle_()
     assert set(data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
     assert about["image/png"]["alt"].startswith("Three panels of curves")
+
+
+def test_before_the_first_step_the_axes_bear_no_numbers(lab):
+    figure = Figure()
+    draw_look(figure, lab.session.look())
+    assert not any(len(ax.get_xticks()) for ax in figure.axes)
+    lab.train(2)
+    draw_look(drawn := Figure(), lab.session.look())
+    assert all(len(ax.get_xticks()) for ax in drawn.axes[:3])
 
 
 @pytest.mark.parametrize("settings", [{"loss": "wasserstein", "bound": "clip 0.01"}, {"loss": "none"},
