@@ -282,16 +282,16 @@ for name in photographs:
 # | [01 Colour](01_colour.ipynb) | build Lab; colour by hand, by transfer and by scribbles |
 # | [02 The U-Net baseline](02_unet_baseline.ipynb) | train with L1 and L2, and see why it is dull |
 # | [03 GANs](03_gans.ipynb) | the game of two networks, on toys that you can calculate |
-# | 04 Conditional GANs | give both networks a condition; five claims put to the test |
+# | [04 Conditional GANs](04_conditional_gans.ipynb) | give both a condition; test five claims |
 # | [05 The U-Net](05_unet.ipynb) | build the generator; prove it equals the library's |
 # | [06 The PatchGAN](06_patchgan.ipynb) | build the discriminator; see what a score sees |
-# | 07 pix2pix | train both, read the four curves, survive a killed session |
+# | [07 pix2pix](07_pix2pix.ipynb) | train both, read the four curves, survive a killed session |
 # | [08 Wasserstein GAN](08_wasserstein_gan.ipynb) | measure a distance, train on it |
-# | 09 WGAN-GP | the gradient penalty, residual U-Nets, and all losses compared |
-# | 10 Evaluation | measure colour honestly; a game of real or fake in which you are the judge |
-# | 11 The laboratory | every hyperparameter on a panel, and a search that goes on overnight |
-# | 12 Your photographs | colour your own, of any size and age, and say what is guessed |
-# | 13 Find the bug | real mistakes from published code; projects for coursework |
+# | [09 WGAN-GP](09_wgan_gp.ipynb) | the gradient penalty, residual U-Nets, all losses compared |
+# | [10 Evaluation](10_evaluation.ipynb) | measure colour honestly; judge real or fake yourself |
+# | [11 The laboratory](11_laboratory.ipynb) | every hyperparameter on a panel; a search overnight |
+# | [12 Your photographs](12_your_photographs.ipynb) | colour your own, of any size and age |
+# | [13 Find the bug](13_find_the_bug.ipynb) | real mistakes from published code; projects |
 #
 # They build on each other. If you know your colour spaces, start with 02. If you have trained a
 # GAN before, start with 04.

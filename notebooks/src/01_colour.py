@@ -1427,7 +1427,7 @@ assert 0.58 < share < 0.76, "expected about two thirds"
 # A model that is trained and judged by squared error learns to be grey where it is unsure.
 # Notebook 02 trains one and watches it happen; from notebook 03 on a discriminator asks another
 # question: not "is it near the truth?" but "could it be true?". No single number is enough; the
-# course reports several, and notebook 10 asks people.
+# course reports several, and [notebook 10](10_evaluation.ipynb) asks people.
 
 # %% [markdown]
 # ## Exercises

@@ -475,8 +475,8 @@ assert slopes[2] < slopes[1] / 100, "expected JS to be flat where real and fake 
 
 # %% [markdown]
 # Far away JS has reached $\ln 2$ and is flat. A perfect discriminator against a hopeless
-# generator gives it nothing to go by. Notebook 08, on Wasserstein GANs, replaces JS
-# for this reason. The next section is the cheaper cure.
+# generator gives it nothing to go by. [Notebook 08](08_wasserstein_gan.ipynb),
+# on Wasserstein GANs, replaces JS for this reason. The next section is the cheaper cure.
 
 # %% [markdown]
 # ## Which way round for the generator
@@ -1075,7 +1075,7 @@ assert last["G loss"] > math.log(2), "expected G to be behind D to the end"
 # The variety of the pictures and the kinds of scene grow to those of the real ones. The G loss
 # never comes down to the $\ln 2$ of a draw, and on the ring it was lower for the generator that
 # had collapsed. It gives you no sign to stop at. Look at samples and measure them; that is what
-# notebook 10, on evaluation, is about.
+# [notebook 10](10_evaluation.ipynb), on evaluation, is about.
 
 # %% [markdown]
 # ## Break it on purpose
@@ -1343,7 +1343,7 @@ exercises.reaches_generator.check(reaches_generator)
 # for equal densities, $\ln 2$ for disjoint ones. **Mode**: a kind of data. **Mode collapse**: few
 # modes, whatever the noise.
 #
-# **Next**: notebook 04, conditional GANs, where you tell the generator what to
+# **Next**: [Conditional GANs](04_conditional_gans.ipynb), where you tell the generator what to
 # paint.
 
 # %% [markdown]

@@ -974,8 +974,8 @@ batch_judges.map("{:.0%}".format)
 # statistics it is little better than a coin. So: a discriminator with batch norm is used as it was
 # trained, and its map in evaluation mode means nothing. Where scores must belong to their patches,
 # use spectral norm or none. (A gradient penalty asks for less, that images do not mix:
-# notebook 09, on WGAN-GP. With a batch of 1, which the paper often used, batch norm *is*
-# instance norm.)
+# [notebook 09](09_wgan_gp.ipynb), on WGAN-GP. With a batch of 1, which the paper often used, batch
+# norm *is* instance norm.)
 #
 # ## Break it on purpose
 #
@@ -1189,7 +1189,7 @@ exercises.judge_to_order.check(judge_to_order)
 # those that it depends on much. **PixelGAN**: patches of one pixel. **Dilation**: holes between the
 # pixels that a filter takes. **Spectral norm**: weights divided by their largest singular value.
 #
-# **Next**: notebook 07, training pix2pix, where the U-Net and this discriminator play.
+# **Next**: [Training pix2pix](07_pix2pix.ipynb), where the U-Net and this discriminator play.
 
 # %% [markdown]
 # **Papers**

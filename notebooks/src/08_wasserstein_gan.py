@@ -304,7 +304,8 @@ show_source(wasserstein_d_loss)
 # On a line the best potential is known: its slope is $+1$ where $F_q > F_p$ (fakes have to go
 # right: more of them than of the real lie to the left) and $-1$ where $F_q < F_p$.
 # Train a small critic on samples and punish slopes above 1. On a line that is easy:
-# compare neighbours on a grid. (In many dimensions it is not: notebook 09.)
+# compare neighbours on a grid. (In many dimensions it is not:
+# [notebook 09](09_wgan_gp.ipynb).)
 #
 # No finite penalty holds exactly. So divide the critic by its largest slope: then it *is*
 # 1-Lipschitz on the grid, and its value can only lie below $W$ but for sampling.
@@ -874,8 +875,8 @@ exercises.pulls_together.check(pulls_together)
 # **1-Lipschitz**: nowhere steeper than 1. **Critic**: a network as potential. **Clip**: the bound
 # on each weight. **n_critic**: critic steps for one of the generator.
 #
-# **Next**: notebook 09, WGAN-GP and residual U-Nets, where a penalty on the slope takes the place
-# of the clip.
+# **Next**: [WGAN-GP and residual U-Nets](09_wgan_gp.ipynb), where a penalty on the slope takes the
+# place of the clip.
 
 # %% [markdown]
 # **Papers**

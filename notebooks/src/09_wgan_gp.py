@@ -1157,7 +1157,7 @@ exercises.mixes_samples.check(mixes_samples)
 # **Layer norm**: mean and variance within one sample. **Spectral norm**: the largest singular
 # value. **Adversarial share**: the adversary's pull on the colours over that of L1.
 #
-# **Next**: notebook 10, evaluation: what these columns of numbers can and cannot tell.
+# **Next**: [Evaluation](10_evaluation.ipynb): what these columns of numbers can and cannot tell.
 
 # %% [markdown]
 # **Papers**

@@ -675,8 +675,8 @@ assert bounds[True][0] > 0, "expected the pairs to tell l1 from pix2pix in PSNR"
 # %% [markdown]
 # ## All models of the course in one table
 #
-# The rows of notebook 09's experiment: nine recipes, three seeds each, the same 96 held-out scenes
-# for all. Mean, and smallest to largest seed.
+# The rows of [notebook 09](09_wgan_gp.ipynb): nine recipes, three seeds each, the same 96
+# held-out scenes for all. Mean, and smallest to largest seed.
 
 # %% tags=["nbval-check-output"]
 rows = quote("rivals")
@@ -1156,7 +1156,8 @@ exercises.supported.check(supported)
 # comparison**: of differences on the same pictures. **Coverage**: how often an interval holds the
 # truth. **Chroma ratio**: predicted over true chroma. **AMT rate**: share of fakes taken for real.
 #
-# **Next**: notebook 11, the hyperparameter laboratory, where you turn every knob while it trains.
+# **Next**: [The hyperparameter laboratory](11_laboratory.ipynb), where you turn every knob while it
+# trains.
 
 # %% [markdown]
 # **Papers**

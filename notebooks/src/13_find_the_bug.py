@@ -15,8 +15,8 @@
 # - what a coursework project with an honest result needs: three briefs with rubrics.
 #
 # **You need** the notebooks before this one, above all
-# [Wasserstein GAN](08_wasserstein_gan.ipynb) (critic, clipping) and notebook 09 (the penalty). Each
-# bug can be done alone.
+# [Wasserstein GAN](08_wasserstein_gan.ipynb) (critic, clipping) and
+# [WGAN-GP](09_wgan_gp.ipynb) (the penalty). Each bug can be done alone.
 #
 # **Time**: quick mode about 30 s on two CPU cores, and as long as you like for the search; full
 # mode: not measured.
