@@ -115,11 +115,8 @@ def _warnings() -> Iterator[str]:
     precision = pick_precision("auto", device)
     if complaint := works(device, precision):
         yield f"the device fails in {precision}: {complaint}; see `colorlib doctor`"
-    if device.type == "cpu":
-        if where in GPU:
-            yield GPU[where]
-        if os.environ.get("COLORLIB_MODE") == "full":
-            yield "full mode without a GPU takes hours for what takes minutes with one; quick mode needs none"
+    if device.type == "cpu" and where in GPU:
+        yield GPU[where]
     if where == "colab" and storage().parent == COLAB_CONTENT:
         yield (
             f"runs are kept in {storage()} and are lost with the session; to keep them on your Drive, run "

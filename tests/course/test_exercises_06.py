@@ -171,12 +171,6 @@ def test_a_wrong_answer_is_told_what_was_expected_and_got(name, answer, says):
     is_told(getattr(exercises, name), answer, says)
 
 
-@pytest.mark.parametrize("name", ["map_side", "dilated_field", "sure_field", "judge_to_order"])
-@pytest.mark.parametrize("answer", [None, ..., lambda *_: None])
-def test_a_stub_is_not_attempted(name, answer):
-    assert getattr(exercises, name).grade(answer).status == "not attempted"
-
-
 def test_the_checks_of_sizes_and_fields_agree_with_the_library():
     for what, side, layers, wanted in exercises._MAPS:
         assert _map_side_by_network(side, layers) == wanted, what

@@ -110,17 +110,6 @@ def test_a_wrong_answer_is_told_what_was_expected_and_got(name, answer, says):
     is_told(getattr(exercises, name), answer, says)
 
 
-@pytest.mark.parametrize("name", ["steps_of", "hours", "which", "lsgan_generator_step"])
-@pytest.mark.parametrize("answer", [None, ...])
-def test_a_stub_is_not_attempted(name, answer):
-    assert getattr(exercises, name).grade(answer).status == "not attempted"
-
-
-@pytest.mark.parametrize("name", ["steps_of", "lsgan_generator_step"])
-def test_a_function_that_returns_nothing_is_not_attempted(name):
-    assert getattr(exercises, name).grade(lambda *_: None).status == "not attempted"
-
-
 @pytest.mark.parametrize("run", exercises.RUNS)
 def test_the_curves_of_the_exercise_are_those_of_such_runs(run):
     changes = {"lambda 100": {}, "lambda 0": {"lambda_l1": 0.0}, "slow G": balance.SLOW_G}[exercises.RUNS[run]]

@@ -128,17 +128,6 @@ def test_a_wrong_answer_is_told_what_was_expected_and_got(name, answer, says):
     is_told(getattr(exercises, name), answer, says)
 
 
-@pytest.mark.parametrize("name", ["distance_same_covariance", "paired_interval", "fool_colorfulness"])
-@pytest.mark.parametrize("answer", [None, ..., lambda *_: None])
-def test_a_stub_is_not_attempted(name, answer):
-    assert getattr(exercises, name).grade(answer).status == "not attempted"
-
-
-@pytest.mark.parametrize("answer", [None, ...])
-def test_no_letters_are_not_attempted(answer):
-    assert exercises.supported.grade(answer).status == "not attempted"
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_a_right_interval_passes_with_any_draws(seed):
     """The tolerance leaves room for chance: whatever the generator, two thousand draws are enough."""

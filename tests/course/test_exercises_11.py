@@ -126,12 +126,6 @@ def test_a_wrong_answer_is_told_what_was_expected_and_got(name, answer, says):
     is_told(getattr(exercises, name), answer, says)
 
 
-@pytest.mark.parametrize("name", ["report", "learns_by_heart", "explained", "my_settings"])
-@pytest.mark.parametrize("answer", [None, ..., lambda *_: None])
-def test_a_stub_is_not_attempted(name, answer):
-    assert getattr(exercises, name).grade(answer).status == "not attempted"
-
-
 def test_the_rate_decides_among_the_twelve_trials():
     shares = {name: _explained(exercises.trials(), name) for name in ("lr_g", "lambda_l1", "patch")}
     assert shares["lr_g"] > 0.75 > 0.2 > shares["lambda_l1"] > shares["patch"]

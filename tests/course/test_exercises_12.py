@@ -196,9 +196,3 @@ def test_any_right_answer_is_correct(name, answer):
 @pytest.mark.parametrize(("name", "answer", "says"), WRONG)
 def test_a_wrong_answer_is_told_what_was_expected_and_got(name, answer, says):
     is_told(getattr(exercises, name), answer, says)
-
-
-@pytest.mark.parametrize("name", ["own_lightness", "marked_files", "worst_first", "contact_sheet"])
-@pytest.mark.parametrize("answer", [None, ..., lambda *_: None])
-def test_a_stub_is_not_attempted(name, answer):
-    assert getattr(exercises, name).grade(answer).status == "not attempted"
