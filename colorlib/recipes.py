@@ -257,8 +257,8 @@ _WGAN_GP = _WGAN.replace(
 # wgan is Arjovsky et al. 2017 (algorithm 1); wgan-gp is Gulrajani et al. 2017 (algorithm 1), with layer norm in the
 # critic, as they recommend, and lambda 30: on scenes at 32 px balloons then have colour within 200 steps; without norm
 # and with lambda 10 they were still dull after 500. The adversarial share on scenes is 0.4 (wgan) and 1.5 (wgan-gp).
-# A punished critic's gradient has norm 1 over a sample, so that share is about sqrt(2 * side^2) / lambda_l1 (measured at
-# 32 px, notebook 09): 6 at 128 px and 12 at 256 px; lambda_l1 of about 120 and 240 keep it at 1.5 there.
+# A punished critic's gradient has norm 1 over a sample, so that share is about sqrt(2 * side^2) / lambda_l1 (measured
+# at 32 px, notebook 09): 6 at 128 px and 12 at 256 px; lambda_l1 of about 120 and 240 keep it at 1.5 there.
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
