@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import html
 import math
+import threading
 from typing import Any
 
 import torch
@@ -102,6 +103,7 @@ class Laboratory(Pictured):
         self.buttons = {label: button(label, pressed) for label, pressed in buttons.items()}
         super().__init__([side_by_side(*self.controls.values()), side_by_side(*self.buttons.values())], ALT)
         self.problem = ""
+        self._lock = threading.Lock()  # the session's thread shows, and so do buttons and controls
         self.session = Session(
             self.recipe,
             source or open_source("scenes", size),
@@ -133,18 +135,19 @@ class Laboratory(Pictured):
         figure = Figure(figsize=FIGSIZE, layout="constrained")
         draw_look(figure, look)
         self.image.value = png_bytes(figure)
-        self._look = look
-        self._say()
+        with self._lock:
+            self._look = look
+            self._say()
 
     # --- buttons and controls --------------------------------------------------------------------------------
 
     def _start(self) -> None:
         self.session.start()
-        self._look = dataclasses.replace(self._look, state=self.session.state)
-        self._say()
+        self._say_state()
 
     def _pause(self) -> None:
         self.session.pause()
+        self._say_state()
 
     def _reset(self) -> None:
         self.session.reset()
@@ -156,8 +159,14 @@ class Laboratory(Pictured):
             self.problem = f"{error}; the training keeps its last settings"
         else:
             self.problem = ""
-        self._look = dataclasses.replace(self._look, waiting=self.session.waiting)
-        self._say()
+        with self._lock:
+            self._look = dataclasses.replace(self._look, waiting=self.session.waiting)
+            self._say()
+
+    def _say_state(self) -> None:
+        with self._lock:
+            self._look = dataclasses.replace(self._look, state=self.session.state)
+            self._say()
 
     def _say(self) -> None:
         lines = [html.escape(line) for line in describe(self._look, self.problem)]

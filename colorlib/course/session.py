@@ -24,10 +24,11 @@ from colorlib.errors import ColorlibError
 from colorlib.recipes import Recipe
 from colorlib.training import Trainer, needs_new_run
 
-State = Literal["ready", "training", "paused", "failed"]
+State = Literal["ready", "training", "pausing", "paused", "failed"]
 
 ENDLESS = 10**9  # steps
 LOOK_SECONDS = 1.0  # between two looks, and more where looking takes long:
+PATIENCE = 0.5  # seconds for a step to end when it is to pause
 LOOK_SHARE = 0.2  # of the time at most goes into it
 VALIDATE_EVERY = 20
 N_SAMPLES = 8
@@ -71,7 +72,7 @@ class Session:
     ) -> None:
         self.source, self.validation, self.seed, self.device, self.watch = source, validation, seed, device, watch
         self.failure = ""
-        self._stop, self._thread = threading.Event(), threading.Thread()
+        self._stop, self._thread, self._busy = threading.Event(), threading.Thread(), False
         self._begin(recipe)
 
     def _begin(self, recipe: Recipe) -> None:
@@ -90,13 +91,13 @@ class Session:
     @property
     def state(self) -> State:
         """What it is doing."""
-        if self._thread.is_alive() and not self._stop.is_set():
-            return "training"
+        if self._busy:
+            return "pausing" if self._stop.is_set() else "training"
         if self.failure:
             return "failed"
         return "paused" if self.trainer.step else "ready"
 
-    # --- commands: they return at once, or after the step in hand --------------------------------------------
+    # --- commands: they return at once, but for `reset`, which waits for the step in hand -------------------
 
     def start(self) -> None:
         """Train, or go on, until `pause`. Does nothing while it trains or after a failure, which wants a reset."""
@@ -104,12 +105,15 @@ class Session:
             return
         self._join()
         self._stop.clear()
+        self._busy = True
         self._thread = threading.Thread(target=self._train, name="colorlib-session", daemon=True)
         self._thread.start()
 
     def pause(self) -> None:
-        """Stop after the step in hand, and look."""
-        self._join()
+        """Stop after the step in hand, and look. A long step is not waited for: until its end the state is pausing."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(PATIENCE)
 
     def reset(self) -> None:
         """Forget what was trained, and stand at step 0 of the recipe that is wanted."""
@@ -120,7 +124,7 @@ class Session:
     def use(self, recipe: Recipe) -> None:
         """Go on with another recipe, as far as that is possible. Raises ValueError for one that cannot work."""
         check_batch(recipe, self.source)
-        if self.state == "training":
+        if self._busy:
             self.wanted = recipe  # taken up after the step in hand
             return
         if self.trainer.step == 0:
@@ -145,6 +149,7 @@ class Session:
     # --- in the thread ---------------------------------------------------------------------------------------
 
     def _train(self, steps: int = ENDLESS) -> None:
+        self._busy = True
         next_look = time.monotonic() + LOOK_SECONDS
         try:
             with contextlib.closing(self.trainer.run(steps)) as records:
@@ -160,7 +165,7 @@ class Session:
         except (ColorlibError, ValueError) as error:
             self.failure = str(error)
         finally:
-            self._stop.set()
+            self._busy = False
         self.watch(self.look())
 
     def _adjust(self) -> None:

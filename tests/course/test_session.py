@@ -149,6 +149,28 @@ def test_a_foreground_training_says_at_its_end_what_failed():
     assert here.train(3).state == "failed"
 
 
+def test_a_long_step_is_not_waited_for():
+    looks = []
+    here = session(watch=looks.append)
+    usual, entered, go_on = here.trainer.networks.train_step, threading.Event(), threading.Event()
+
+    def long_step(*arguments, **options):
+        entered.set()
+        go_on.wait(60)
+        return usual(*arguments, **options)
+
+    here.trainer.networks.train_step = long_step
+    here.start()
+    entered.wait(60)
+    here.pause()
+    assert here.state == "pausing" and here.trainer.step == 0
+    here.use(TINY.replace(lambda_l1=1.0))
+    go_on.set()
+    here._thread.join(60)
+    assert here.state == looks[-1].state == "paused" and looks[-1].step == 1
+    assert here.trainer.recipe.lambda_l1 == 1.0
+
+
 def test_started_and_paused_fifty_times_it_leaks_no_thread():
     here = session()
     threads = threading.active_count()
