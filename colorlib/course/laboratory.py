@@ -147,7 +147,8 @@ class Laboratory(Pictured):
 
     def _pause(self) -> None:
         self.session.pause()
-        self._say_state()
+        if self.session.state == "pausing":  # else the session shows, from its thread, where it stopped
+            self._say_state()
 
     def _reset(self) -> None:
         self.session.reset()

@@ -69,6 +69,7 @@ def test_buttons(lab):
     assert text(lab)[0].startswith("training: step 0")
     wait_for(lambda: lab.session.trainer.step > 3)
     lab.buttons["Pause"].click()
+    wait_for(lambda: not text(lab)[0].startswith(("training", "pausing")))
     assert text(lab)[0].startswith(f"paused: step {lab.session.trainer.step}, L1 ")
     assert lab.image.value != picture
     lab.buttons["Reset"].click()

@@ -36,12 +36,18 @@ def same(a, b) -> bool:
     return all(map(torch.equal, a, b))
 
 
+def pause(here: Session) -> None:
+    """Pause, and wait for the step in hand and the last look."""
+    here.pause()
+    here._thread.join(60)
+
+
 @pytest.fixture
 def running():
     here = session()
     here.start()
     yield here
-    here.pause()
+    pause(here)
 
 
 def test_states():
@@ -50,7 +56,7 @@ def test_states():
     here.start()
     assert here.state == "training"
     wait_for(lambda: here.trainer.step > 2)
-    here.pause()
+    pause(here)
     step = here.trainer.step
     assert here.state == "paused"
     here.start()
@@ -64,8 +70,7 @@ def test_pauses_leave_no_trace_in_the_weights():
     for _ in range(5):
         often.start()
         wait_for(lambda: often.trainer.step % 3 == 0)
-        often.pause()
-    wait_for(lambda: not often._thread.is_alive())
+        pause(often)
     once = session()
     once.train(often.trainer.step)
     assert often.trainer.step > 0 and same(weights(often), weights(once))
@@ -90,7 +95,7 @@ def test_another_network_waits_for_the_reset(running):
     running.use(TINY.replace(depth=3, lambda_l1=1.0))
     wait_for(lambda: running.trainer.recipe.lambda_l1 == 1.0)
     assert running.trainer.recipe.depth == 2 and running.waiting == ["depth"]
-    running.pause()
+    pause(running)
     assert running.look().waiting == ["depth"]
     running.reset()
     assert running.trainer.recipe.depth == 3 and running.waiting == []
@@ -176,7 +181,7 @@ def test_started_and_paused_fifty_times_it_leaks_no_thread():
     threads = threading.active_count()
     for _ in range(50):
         here.start()
-        here.pause()
+        pause(here)
     assert threading.active_count() == threads
 
 
@@ -200,6 +205,6 @@ def test_it_looks_while_it_trains(monkeypatch):
     here = session(watch=looks.append)
     here.start()
     wait_for(lambda: len(looks) > 2)
-    here.pause()
+    pause(here)
     assert [look.state for look in looks[:2]] == ["training"] * 2 and looks[-1].state == "paused"
     assert looks[0].step < looks[-1].step == here.trainer.step
