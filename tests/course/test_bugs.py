@@ -80,7 +80,8 @@ def test_the_share_of_a_critic_that_averages_its_batch_is_known():
 
 def test_the_library_has_a_critic_for_either_verdict():
     x = torch.randn(4, 3, 32, 32, generator=make_rng(0, "batch"))
-    shares = {norm: bugs.foreign_share(PatchGAN(norm=norm, receptive_field=16), x)[0] for norm in ("batch", "none")}
+    critics = {n: PatchGAN(norm=n, receptive_field=16, rng=make_rng(0, "critic")) for n in ("batch", "none")}
+    shares = {norm: bugs.foreign_share(critic, x)[0] for norm, critic in critics.items()}
     assert shares["none"] == 0 < shares["batch"]
 
 
