@@ -240,7 +240,7 @@ def foreign_share(critic: nn.Module, x: Tensor) -> tuple[float, Tensor]:
     scores = critic(x).flatten(1).mean(1)
     rows = [torch.autograd.grad(score, x, retain_graph=True)[0].flatten(1).norm(dim=1) for score in scores]
     table = torch.stack(rows)
-    foreign = table.sum() - table.diagonal().sum()
+    foreign = (table - table.diagonal().diag()).sum()  # exactly 0 where there is none
     return float(foreign / table.sum().clamp(min=1e-12)), table.diagonal()
 
 
