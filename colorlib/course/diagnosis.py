@@ -57,7 +57,7 @@ def _held(history: pd.DataFrame, column: str, low: float, high: float) -> int:
 
 
 def _accuracy(history: pd.DataFrame) -> pd.DataFrame:
-    """One column: the worse of the two accuracies, of a discriminator that answers real or fake; else nothing."""
+    """The worse of the two accuracies and their mean, of a discriminator that answers real or fake; else NaN."""
     columns = history.reindex(columns=["d_real_accuracy", "d_fake_accuracy"])
     return columns.min(axis=1).to_frame("worse").assign(mean=columns.mean(axis=1))
 

@@ -111,9 +111,7 @@ class Session:
 
     def pause(self) -> None:
         """Stop after the step in hand, and look. A long step is not waited for: until its end the state is pausing."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(PATIENCE)
+        self._join(PATIENCE)
 
     def reset(self) -> None:
         """Forget what was trained, and stand at step 0 of the recipe that is wanted."""
@@ -141,10 +139,11 @@ class Session:
         self._train(steps)
         return self.look()
 
-    def _join(self) -> None:
+    def _join(self, patience: float | None = None) -> None:
+        """Ask for a stop, and wait for it, for so many seconds at most."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(patience)
 
     # --- in the thread ---------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from colorlib.errors import ColorlibError
 from colorlib.figures import to_numpy
 from colorlib.images import ImageLike, ReadImage, read_image
 from colorlib.inference import Colorizer, save_marked
+from colorlib.upsampling import as_batch
 
 VIEW = 760  # pixels of the longer side of what is shown; what is saved has the photograph's own size
 LINE = 3  # pixels between before and after
@@ -103,7 +104,7 @@ def _view(read: ReadImage) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _tensor(picture: Image.Image | UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 3 h w"]:
-    return to_float(torch.from_numpy(np.array(picture)).movedim(-1, 0)[None])
+    return to_float(as_batch(np.array(picture)))
 
 
 def compose(L: Float[Tensor, "1 1 h w"], ab: Float[Tensor, "1 2 h w"], before: float) -> Float[Tensor, "1 3 h w"]:

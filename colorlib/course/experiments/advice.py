@@ -7,6 +7,7 @@ from typing import Any
 from colorlib.course.diagnosis import diagnose
 from colorlib.course.experiments.experiment import Experiment, Setting
 from colorlib.course.experiments.lambda_sweep import SIZE, judge, small
+from colorlib.course.experiments.rivals import late_share
 from colorlib.datasets import open_source
 from colorlib.recipes import Recipe
 from colorlib.training import Trainer
@@ -48,10 +49,9 @@ def measure(setting: Setting, seed: int) -> dict[str, float]:
     """Train; which rules speak (1 or 0), and what the colours are worth on held-out scenes."""
     trainer = train(recipe(str(setting["fault"]), str(setting["change"])), seed)
     said = {finding.rule for finding in diagnose(trainer.history, trainer.recipe)}
-    share = float(trainer.history["adversarial_share"].tail(STEPS // 2).median())
     return {
         **{rule: float(rule in said) for rule in RULES},
-        "adversarial_share": share,
+        "adversarial_share": late_share(trainer),
         **judge(trainer.generator, "val"),
     }
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import functools
 
-import torch
 from torch import nn
 
 from colorlib import scenes
 from colorlib.color import join_lab, to_uint8
 from colorlib.course.experiments.experiment import Experiment, Setting
+from colorlib.course.experiments.pix2pix import predict
+from colorlib.course.experiments.rivals import late_share, train
 from colorlib.course.laboratory import make_recipe
-from colorlib.datasets import open_source
 from colorlib.metrics import ciede2000, psnr
 from colorlib.recipes import Recipe
-from colorlib.training import Trainer
 
 SIZE, WIDTH, BATCH = 32, 8, 8
 STEPS = 160
@@ -34,16 +33,14 @@ def held_out(split: str, n: int = N_IMAGES) -> scenes.Scenes:
     return scenes.draw(range(n), SIZE, split=split)
 
 
-@torch.no_grad()
 def judge(generator: nn.Module, split: str, n: int = N_IMAGES) -> dict[str, float]:
     """How right and how colourful a generator is in eval mode; its training mode is given back.
 
     PSNR and CIEDE2000 over all pixels, `balloons` (their chroma ratio: the desaturation meter), `background` (the
     error of ab where L tells the colour), and `score`, see there.
     """
-    true, was_training = held_out(split, n), generator.training
-    ab = generator.eval()(true.L)
-    generator.train(was_training)
+    true = held_out(split, n)
+    ab = predict(generator, true.L)
     shown, found = to_uint8(join_lab(true.L, ab, gamut="chroma")), scenes.score(ab, true)
     delta, balloons = ciede2000(shown, true.rgb).mean().item(), found["balloon_chroma_ratio"]
     return {
@@ -60,21 +57,10 @@ def score(delta: float, balloons: float) -> float:
     return delta + DULL_COSTS * abs(1 - balloons)
 
 
-def train(recipe: Recipe, seed: int) -> Trainer:
-    """A run on scenes, all its steps."""
-    trainer = Trainer(recipe, open_source("scenes", SIZE), seed=seed, device="cpu")
-    for _ in trainer.run():
-        pass
-    return trainer
-
-
 def measure(setting: Setting, seed: int) -> dict[str, float]:
     """Train and judge; `adversarial_share` is the median over the second half of the run, 0 without an adversary."""
     trainer = train(_recipe(setting), seed)
-    share = 0.0
-    if trainer.discriminator is not None:
-        share = float(trainer.history["adversarial_share"].tail(STEPS // 2).median())
-    return {**judge(trainer.generator, "val"), "adversarial_share": share}
+    return {**judge(trainer.generator, "val"), "adversarial_share": late_share(trainer)}
 
 
 def _recipe(setting: Setting) -> Recipe:
