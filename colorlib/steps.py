@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from colorlib import distributed
+from colorlib.augmentation import TONE_NUMBERS, tone_curve
 from colorlib.checkpoints import load_weights, pack_optimizer, unpack_optimizer
 from colorlib.color import split_lab, to_float
 from colorlib.devices import autocast, make_rng, pick_precision
@@ -176,10 +177,13 @@ class Networks:
         for i, images in enumerate(batches):
             last = i == len(batches) - 1
             L, real_ab = split_lab(to_float(images.to(self.device, non_blocking=True)))
+            if self.recipe.tone:
+                rng = self._share_rng("tone", TONE_NUMBERS * len(images), step, i)
+                L = tone_curve(L, self.recipe.tone, torch.rand(len(images), TONE_NUMBERS, generator=rng))
             with autocast(self.device, self.precision), torch.set_grad_enabled(last):
                 fake_ab = self._g(L).float()
             if adversarial:
-                rng = self._penalty_rng(len(images), step, i)
+                rng = self._share_rng("penalty", len(images), step, i)
                 values = self.update_discriminator(L, real_ab, fake_ab.detach(), rng, diagnose=diagnose)
         return values | self.update_generator(L, real_ab, fake_ab, adversarial=adversarial, diagnose=diagnose)
 
@@ -238,10 +242,10 @@ class Networks:
         if self.d_loss is not None:
             self.d_loss.recipe = recipe
 
-    def _penalty_rng(self, batch: int, step: int, i: int) -> torch.Generator:
-        """Each process draws the interpolation weights that one process would give to its share of the batch."""
-        rng = make_rng(self.seed, "penalty", step, i)
-        torch.rand(distributed.rank() * batch, generator=rng)
+    def _share_rng(self, name: str, n: int, step: int, i: int) -> torch.Generator:
+        """Each process draws for its share of the batch the `n` numbers that one process would have given to it."""
+        rng = make_rng(self.seed, name, step, i)
+        torch.rand(distributed.rank() * n, generator=rng)
         return rng
 
     def columns(self) -> list[str]:

@@ -94,8 +94,28 @@ class Trainer:
         if size % world:
             raise ValueError(f"expected a batch size that {world} processes can share, got {size}")
         return Batches(
-            self.source, size, size=self.recipe.size, seed=self.seed, rank=distributed.rank(), world_size=world
+            self.source,
+            size,
+            size=self.recipe.size,
+            zoom=self.recipe.zoom,
+            seed=self.seed,
+            rank=distributed.rank(),
+            world_size=world,
         )
+
+    def start_from(self, generator: nn.Module, origin: str = "the generator given") -> None:
+        """Take over a generator's weights, before the first step: fine-tuning, or the second of two stages.
+
+        With a folder they are saved at once, so that a run that is killed resumes from them. Raises CheckpointError,
+        which names `origin`, for another architecture; RunError after the first step.
+        """
+        if self.step:
+            raise RunError(f"expected a run before its first step, got one at step {self.step}; start a new run")
+        checkpoints.load_weights(self.generator, generator.state_dict(), origin)
+        if self.networks.average is not None:
+            checkpoints.load_weights(self.networks.average.module, generator.state_dict(), origin)
+        if self.out:
+            self.save()
 
     @property
     def generator(self) -> nn.Module:

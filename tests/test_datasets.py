@@ -149,6 +149,28 @@ def test_crops_and_flips() -> None:
     assert (centre[:, 1:, 0, 0] == 1).all() and (centre[:, 1, 0, 3] == 4).all()
 
 
+def test_zoomed_crops_are_wider_pieces_scaled_down() -> None:
+    """On pictures whose pixels name their columns, the first differences tell how wide a piece was."""
+    source = numbered(40, size=64)
+    views = torch.cat([Batches(source, 40, size=16, zoom=3.0, seed=seed).batch(0) for seed in range(5)]).float()
+    assert views.shape == (200, 3, 16, 16)
+    widths = (views[:, 1, 0, 14] - views[:, 1, 0, 1]).abs() * 16 / 13
+    assert 14 < widths.min() < 20 and 44 < widths.max() < 50  # 16 to 48 px
+    starts = views[:, 1, 0].amin(1)
+    assert starts.min() < 4 and starts.max() > 40
+    unzoomed = Batches(source, 40, size=16, zoom=1.0).batch(0).float()
+    assert ((unzoomed[:, 1, 0, 14] - unzoomed[:, 1, 0, 1]).abs() == 13).all()
+    as_far_as_it_goes = Batches(source, 40, size=60, zoom=3.0).batch(0)
+    assert as_far_as_it_goes.shape == (40, 3, 60, 60)
+
+
+def test_ranks_share_zoomed_crops_too() -> None:
+    source = numbered(30)
+    whole = Batches(source, 8, size=3, zoom=2.0, seed=5).batch(2)
+    shares = [Batches(source, 8, size=3, zoom=2.0, seed=5, rank=rank, world_size=2).batch(2) for rank in range(2)]
+    assert torch.equal(torch.cat(shares), whole)
+
+
 def test_endless_sources_never_repeat() -> None:
     class Counter:
         name, size, split, endless = "counter", 2, "train", True

@@ -83,6 +83,22 @@ def test_the_critic_is_updated_on_each_batch_and_the_generator_on_the_last(recip
     assert values["l1"].item() == pytest.approx((last.generator.train()(L) - real).abs().mean().item(), abs=1e-3)
 
 
+def test_a_tone_curve_changes_the_lightness_alone(recipe: Recipe) -> None:
+    """G sees other greys with the same colours, D the same greys as G; another step draws other curves."""
+    networks = Networks(recipe.replace(tone=0.8), 0, CPU)
+    seen: list[tuple[Tensor, Tensor]] = []
+    networks.update_discriminator = lambda L, ab, *a, **k: seen.append((L, ab)) or {}
+    networks.update_generator = lambda L, ab, *a, **k: seen.append((L, ab)) or {}
+    batch = images(4)
+    for step in (0, 0, 1):
+        networks.train_step([batch], step)
+    L, ab = split_lab(to_float(batch))
+    assert all(torch.equal(other, ab) for _, other in seen)
+    assert (seen[0][0] - L).abs().amax(dim=(1, 2, 3)).min() > 0.01  # every picture has a curve of its own
+    assert torch.equal(seen[0][0], seen[1][0]) and torch.equal(seen[0][0], seen[2][0])
+    assert not torch.equal(seen[0][0], seen[4][0])
+
+
 def test_discriminator_loss_closed_forms(recipe: Recipe) -> None:
     L, ab = split_lab(to_float(images(4)))
     undecided = DiscriminatorLoss(Constant(0.0), recipe)

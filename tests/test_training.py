@@ -46,6 +46,7 @@ VARIANTS = {
     "ema": {"ema_decay": 0.9, "pretrain_steps": 2},
     "wgan": {"adversarial": "wasserstein", "clip": 0.01, "n_critic": 3, "optimizer": "rmsprop", "lambda_l1": 1.0},
     "wgan-gp": {"adversarial": "wasserstein", "lambda_gp": 10.0, "n_critic": 2, "norm": "none", "pretrain_steps": 1},
+    "augmented": {"adversarial": "none", "zoom": 1.1, "tone": 0.5},
     "unconditional": {"conditional": False, "adversarial": "hinge", "norm": "spectral"},
 }
 
@@ -129,6 +130,24 @@ def test_averaged_weights_have_statistics_of_their_own(source, recipe: Recipe) -
     assert not any(
         torch.equal(a, b) for a, b in zip(averaged.parameters(), trainer.generator.parameters(), strict=True) if a.any()
     )
+
+
+def test_a_run_starts_from_weights_that_are_given(tmp_path: Path, source, recipe: Recipe) -> None:
+    """Also its average, and also after it was killed before its first step."""
+    first = run_to_end(Trainer(recipe, source))
+    recipe = recipe.replace(ema_decay=0.9)
+    second = Trainer(recipe, source, out=tmp_path / "run")
+    second.start_from(first.generator)
+    resumed = Trainer.resume(tmp_path / "run", source)
+    for trainer in (second, resumed):
+        assert trainer.step == 0
+        assert_equal_weights(weights(trainer.generator), weights(first.generator))
+        average = dict(trainer.networks.average.module.named_parameters())
+        assert all(torch.equal(average[name], p) for name, p in first.generator.named_parameters())
+    with pytest.raises(RunError, match="before its first step"):
+        first.start_from(second.generator)
+    with pytest.raises(CheckpointError, match="the file holds another architecture"):
+        Trainer(recipe.replace(width=8), source).start_from(first.generator, "the file")
 
 
 def test_targets(source, recipe: Recipe) -> None:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
+from colorlib.augmentation import resize
 from colorlib.datasets.base import Source
 from colorlib.devices import derive_seed, make_rng
 
@@ -23,6 +24,7 @@ ENDLESS_STARTS = 2**30
 class Batches:
     """Training batches of a source: shuffled anew each epoch, cropped and flipped at random.
 
+    The crops are `size` to `zoom * size` px wide, as far as the source's pictures allow, and come at `size`.
     `batch_size` is the global batch: of `world_size` processes, `rank` gets its contiguous share of every batch, with
     the augmentation that one process alone would have given it. The last, partial batch of an epoch is dropped. A
     source smaller than a batch shrinks the batch to the source, with a warning. An endless source is never repeated.
@@ -36,6 +38,7 @@ class Batches:
         batch_size: int,
         *,
         size: int,
+        zoom: float = 1.0,
         seed: int = 0,
         augment: bool = True,
         rank: int = 0,
@@ -46,6 +49,7 @@ class Batches:
         if not 0 <= rank < world_size:
             raise ValueError(f"expected a rank from 0 to {world_size - 1}, got {rank}")
         self.source, self.size, self.seed, self.augment = source, size, seed, augment
+        self.widest = max(size, min(round(size * zoom), source.size)) if augment else size
         self.rank, self.world_size = rank, world_size
         self.batch_size = _fitting_batch_size(batch_size, source, world_size)
         self.steps_per_epoch = len(source) // self.batch_size
@@ -56,10 +60,8 @@ class Batches:
         share = self.batch_size // self.world_size
         mine = slice(self.rank * share, (self.rank + 1) * share)
         images = self.source.images(self._indices(k)[mine].tolist())
-        corners, flips = self._augmentation(k)
-        return torch.stack(
-            [self._view(*one) for one in zip(images, corners[mine].tolist(), flips[mine].tolist(), strict=True)]
-        )
+        sides, corners, flips = (numbers[mine].tolist() for numbers in self._augmentation(k))
+        return torch.stack([self._view(*one) for one in zip(images, sides, corners, flips, strict=True)])
 
     def prefetch(self, start: int = 0, n_threads: int = 1) -> Prefetched:
         """`(k, batch(k))` for k = start, start + 1, ... without end, prepared one or two ahead in other threads."""
@@ -88,20 +90,26 @@ class Batches:
             self._order = (epoch, order)
         return order
 
-    def _augmentation(self, k: int) -> tuple[Int[Tensor, "b 2"], Int[Tensor, " b"]]:
-        """Top left corners and flips (0 or 1) of the whole global batch, so that ranks agree with one process."""
-        room = self.source.size - self.size
+    def _augmentation(self, k: int) -> tuple[Int[Tensor, " b"], Int[Tensor, "b 2"], Int[Tensor, " b"]]:
+        """Sides, top left corners and flips (0 or 1) of the whole global batch: ranks agree with one process."""
+        sides = torch.full((self.batch_size,), self.size)
         if not self.augment:
-            return torch.full((self.batch_size, 2), room // 2), torch.zeros(self.batch_size, dtype=torch.int64)
+            corners = torch.full((self.batch_size, 2), (self.source.size - self.size) // 2)
+            return sides, corners, torch.zeros(self.batch_size, dtype=torch.int64)
         rng = make_rng(self.seed, "augment", k)
-        corners = torch.randint(0, room + 1, (self.batch_size, 2), generator=rng)
-        return corners, torch.randint(0, 2, (self.batch_size,), generator=rng)
+        if self.widest == self.size:
+            corners = torch.randint(0, self.source.size - self.size + 1, (self.batch_size, 2), generator=rng)
+        else:
+            sides = torch.randint(self.size, self.widest + 1, (self.batch_size,), generator=rng)
+            room = (self.source.size - sides + 1)[:, None]
+            corners = (torch.rand(self.batch_size, 2, generator=rng) * room).long()
+        return sides, corners, torch.randint(0, 2, (self.batch_size,), generator=rng)
 
     def _view(
-        self, image: UInt8[Tensor, "3 stored stored"], corner: list[int], flip: int
+        self, image: UInt8[Tensor, "3 stored stored"], side: int, corner: list[int], flip: int
     ) -> UInt8[Tensor, "3 size size"]:
         top, left = corner
-        image = image[:, top : top + self.size, left : left + self.size]
+        image = resize(image[:, top : top + side, left : left + side], self.size)
         return image.flip(-1) if flip else image
 
 
