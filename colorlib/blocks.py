@@ -123,13 +123,17 @@ class ResidualBlock(nn.Module):
             conv_block(in_channels, out_channels, stride=stride, norm=norm, activation=nn.ReLU(), dropout=dropout),
             conv_block(out_channels, out_channels, norm=norm),
         )
+        self.stride = stride
         same_shape = stride == 1 and in_channels == out_channels
         self.shortcut: nn.Module = nn.Identity()
         if not same_shape:
-            self.shortcut = conv_block(in_channels, out_channels, kernel=1, stride=stride, norm=norm)
+            self.shortcut = conv_block(in_channels, out_channels, kernel=1, norm=norm)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
-        return nn.functional.relu(self.shortcut(x) + self.branch(x))
+        # A 1x1 convolution with a stride sees every stride-th pixel. Picked here, for with few channels oneDNN's own
+        # strided one writes past its memory (uxlfoundation/oneDNN issue 6035) and the process dies.
+        picked = x[..., :: self.stride, :: self.stride] if self.stride > 1 else x
+        return nn.functional.relu(self.shortcut(picked) + self.branch(x))
 
 
 class ResidualUp(nn.Module):

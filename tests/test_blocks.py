@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -114,7 +117,7 @@ def test_a_residual_block_is_the_sum_of_branch_and_shortcut_and_both_learn(chann
     y = block(x)
     assert y.shape == (2, channels, 8 // stride, 8 // stride)
     block.train(False)
-    assert torch.equal(block(x), (block.shortcut(x) + block.branch(x)).relu())
+    assert torch.equal(block(x), (block.shortcut(x[..., ::stride, ::stride]) + block.branch(x)).relu())
     y.square().sum().backward()
     assert all(p.grad.abs().sum() > 0 for p in block.parameters())
     assert isinstance(block.shortcut, nn.Identity) == ((channels, stride) == (6, 1))
@@ -211,3 +214,29 @@ def test_borrowing_the_global_generator_leaves_it_as_it_was() -> None:
     assert torch.equal(torch.rand(3), expected)
     with global_rng_from(make_rng("a")):
         assert torch.equal(torch.rand(3), first)
+
+
+def test_a_strided_shortcut_sees_every_second_pixel() -> None:
+    """As a 1x1 convolution with that stride does, values and gradients."""
+    block = ResidualBlock(16, 24, stride=2).eval()
+    strided = nn.Conv2d(16, 24, 1, stride=2, bias=False)
+    strided.weight = block.shortcut[0].weight
+    x = torch.randn(2, 16, 9, 12, requires_grad=True)
+    expected = torch.relu(block.shortcut[1](strided(x)) + block.branch(x))
+    torch.testing.assert_close(block(x), expected)
+    theirs, mine = (torch.autograd.grad(y.square().sum(), [x, strided.weight]) for y in (expected, block(x)))
+    torch.testing.assert_close(mine, theirs)
+
+
+def test_few_channels_train_in_channels_last() -> None:
+    """In a process of its own: with a strided 1x1 convolution of 4 channels torch's memory was corrupted."""
+    code = """
+import torch
+from colorlib.blocks import ResidualBlock
+block = ResidualBlock(4, 8, stride=2).to(memory_format=torch.channels_last)
+for _ in range(60):
+    x = torch.randn(2, 4, 8, 8).contiguous(memory_format=torch.channels_last).requires_grad_(True)
+    block(x).square().sum().backward()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-300:]
