@@ -29,7 +29,9 @@ from colorlib.flags import (
     ResumeFlags,
     TrainFlags,
 )
+from colorlib.images import printable
 from colorlib.inference import Colorizer, Result
+from colorlib.recipes import Recipe
 from colorlib.terminal import Progress, duration, say, stop_signals
 from colorlib.training import CROP_MARGIN, FLUSH_EVERY, Trainer
 
@@ -57,12 +59,15 @@ def train(flags: TrainFlags) -> int:
         raise RunError(f"{out} already holds a run; {again}")
     if flags.save_every is not None and flags.save_every < 1:
         raise ValueError(f"expected --save-every of at least 1 step, got {flags.save_every}")
+    given = None if flags.init is None else Colorizer.load(flags.init, "cpu").generator
     with _joined(flags.device) as device:
-        source, validation = _main_process_first(lambda: _open_data(flags.data, recipe.size))
+        source, validation = _main_process_first(lambda: _open_data(flags.data, recipe))
         trainer = Trainer(
             recipe, source, validation=validation, out=out, seed=flags.seed, device=device,
             save_every=flags.save_every, overwrite=flags.overwrite,
         )  # fmt: skip
+        if given is not None:
+            trainer.start_from(given, f"the weights {flags.init}")
         say(_introduction(trainer))
         return _follow(trainer, estimate=not flags.changes().keys() & set(TARGETS))
 
@@ -72,8 +77,8 @@ def resume(flags: ResumeFlags) -> int:
     with _joined(flags.device) as device:
         source, validation = None, None
         if flags.data is not None:
-            spec, size = flags.data, checkpoints.read_recipe(flags.run).size
-            source, validation = _main_process_first(lambda: _open_data(spec, size))
+            spec, recipe = flags.data, checkpoints.read_recipe(flags.run)
+            source, validation = _main_process_first(lambda: _open_data(spec, recipe))
         trainer = Trainer.resume(flags.run, source, validation=validation, device=device, **flags.target())
         if trainer.finished:
             say(f"{flags.run} is finished at step {trainer.step}; a new --steps, --epochs or --minutes goes further")
@@ -102,18 +107,15 @@ def _main_process_first(work: Callable[[], T]) -> T:
     return result
 
 
-def _open_data(spec: str, size: int) -> tuple[Source, Source | None]:
+def _open_data(spec: str, recipe: Recipe) -> tuple[Source, Source | None]:
     """Training images, of photographs with room for random crops, and validation images where there are any."""
-    source = open_source(spec, size, "train", margin=_margin(spec))
+    margin = 1.0 if spec == "scenes" else max(CROP_MARGIN, recipe.zoom)
+    source = open_source(spec, recipe.size, "train", margin=margin)
     try:
-        return source, open_source(spec, size, "val")
+        return source, open_source(spec, recipe.size, "val")
     except DataError as error:
         say(f"training without validation: {error}")
         return source, None
-
-
-def _margin(spec: str) -> float:
-    return 1.0 if spec == "scenes" else CROP_MARGIN
 
 
 def _introduction(trainer: Trainer) -> str:
@@ -187,25 +189,31 @@ def colorize(flags: ColorizeFlags) -> int:
         raise ValueError("expected at least one photograph or folder, got none")
     colorizer = Colorizer.load(flags.weights, flags.device)
     results = colorizer.colorize_many(
-        flags.photos, flags.out, strength=flags.strength, max_pixels=flags.max_pixels, overwrite=flags.overwrite
-    )
+        flags.photos, flags.out, strength=flags.strength, tta=flags.tta, max_pixels=flags.max_pixels,
+        overwrite=flags.overwrite,
+    )  # fmt: skip
     failed = [result for result in results if result.error]
-    if len(failed) == len(results):
-        raise ColorlibError(_all_failures(failed))
+    done = [result for result in results if result.output]
+    if not done:
+        raise ColorlibError(_all_failures(failed or results))
     for result in failed:
         print(f"colorlib: {_failure(result)}", file=sys.stderr)
     for result in results:
         for note in result.notes:
-            say(f"{result.source}: {note}")
-    done = len(results) - len(failed)
-    say(f"{done} of {len(results)} photographs are in {flags.out}, in colours of the weights {colorizer.name}")
+            say(_named(result.source, note))
+    tried, out = len(done) + len(failed), printable(flags.out)
+    say(f"{len(done)} of {tried} photographs are in {out}, in colours of the weights {colorizer.name}")
     return 1 if failed else 0
 
 
+def _named(source: Path, text: str) -> str:
+    """One line about a file, which names it."""
+    name = printable(source)
+    return text if name in text else f"{name}: {text}"
+
+
 def _failure(result: Result) -> str:
-    """The reason, which names its file."""
-    reason = result.error or ""
-    return reason if str(result.source) in reason else f"{result.source}: {reason}"
+    return _named(result.source, result.error or ", ".join(result.notes))
 
 
 def _all_failures(failed: list[Result]) -> str:
@@ -234,11 +242,14 @@ HEADINGS = {
 
 
 def evaluate(flags: EvaluateFlags) -> int:
-    """Measure, print the table a metric a line, and write it a model a line."""
+    """Measure, print the table a metric a line, and write it a model a line; draw a few of the images."""
+    from colorlib.evaluation import contact_sheet
     from colorlib.evaluation import evaluate as measure
 
     if not flags.weights:
         raise ValueError("expected weights to evaluate, got none; try --weights default")
+    if flags.sheet is not None and flags.sheet.suffix.lower() != ".png":
+        raise ValueError(f"expected --sheet to be the name of a .png file, got {flags.sheet}")
     models = {name: Colorizer.load(name, flags.device) for name in flags.weights}
     size = next(iter(models.values())).recipe.size if flags.size is None else flags.size
     source = open_source(flags.data, size, flags.split)
@@ -249,10 +260,17 @@ def evaluate(flags: EvaluateFlags) -> int:
     say(f"{source.name}, {source.split} split: {table['n'].iloc[0]} images at {size} px")
     say(_as_text(table))
     if flags.csv is not None:
-        flags.csv.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(flags.csv)
+        _write(flags.csv, table.to_csv().encode())
         say(f"in full precision: {flags.csv}")
+    if flags.sheet is not None:
+        _write(flags.sheet, contact_sheet(models, source, device=flags.device))
+        say(f"a few of the images: {flags.sheet}")
     return 0
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    checkpoints.write_atomic(path, data)
 
 
 def _as_text(table: DataFrame) -> str:
@@ -289,7 +307,7 @@ def data(flags: DataFlags) -> int:
     if flags.action == "get":
         say(f"{flags.name} is in {download(flags.name)}")
         return 0
-    source, _ = _open_data(flags.name, flags.size)
+    source, _ = _open_data(flags.name, Recipe(size=flags.size, steps=1))
     say(f"train: {len(source):,} images")
     for split in SPLITS[1:]:
         try:
@@ -315,9 +333,14 @@ def doctor(flags: DoctorFlags) -> int:
 
 def export(flags: ExportFlags) -> int:
     """Write ONNX and say how far it is from torch."""
-    from colorlib.export import export_onnx
+    from colorlib.export import export_onnx, export_pipeline
 
-    done = export_onnx(Colorizer.load(flags.weights, "cpu"), flags.out)
+    colorizer = Colorizer.load(flags.weights, "cpu")
+    if flags.pipeline:
+        done = export_pipeline(colorizer, flags.out)
+        say(f"{flags.out}: {done['bytes'] / 1e6:.1f} MB, at most {done['max_difference']} of 255 levels from torch")
+        return 0
+    done = export_onnx(colorizer, flags.out)
     say(f"{flags.out}: {done['bytes'] / 1e6:.1f} MB, at most {done['max_difference']:.1e} from torch in network units")
     return 0
 

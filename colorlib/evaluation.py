@@ -59,6 +59,8 @@ BASELINES = ("grey", "untrained")
 PSNR_CEILING = 60.0
 # Below this, the 2048 x 2048 covariance of Inception's features is singular.
 FID_IMAGES = 2048
+# Of a contact sheet: how many images stand side by side, and their width in inches of 100 pixels.
+SHEET_IMAGES, SHEET_CELL = 8, 1.28
 
 
 @runtime_checkable
@@ -144,6 +146,37 @@ def quick_scores(
     ab_mae, image_psnr, grey_psnr = (totals / len(indices)).tolist()
     ratio = color.result()["chroma_ratio"]
     return {"ab_mae": ab_mae, "psnr": image_psnr, "chroma_ratio": ratio, "grey_psnr": grey_psnr}
+
+
+def contact_sheet(
+    models: Mapping[str, Model], source: Source, *, n: int = SHEET_IMAGES, device: str | torch.device = "auto"
+) -> bytes:
+    """A PNG of `n` images spread over the source: a row for grey, for each model and for the truth.
+
+    Below each picture stands its PSNR in dB. Raises what `evaluate` raises.
+    """
+    from colorlib.figures import image_grid, png_bytes
+
+    _check_models(models)
+    device, indices = pick_device(device), _indices(source, n, batch_size=1)
+    true = source.images(indices).to(device)
+    L, _ = split_lab(to_float(true))
+    rows = {}
+    with torch.inference_mode():
+        for name, model in {"grey": _grey, **models}.items():
+            with _predictor(name, model, device) as predict:
+                rows[name] = torch.cat([_render(one, predict(one)) for one in L.split(1)])
+    scores = torch.stack([_psnr(pictures, true) for pictures in rows.values()], dim=1)
+    columns = [f"image {i}" for i in indices]
+    pictures = torch.stack([*rows.values(), true], dim=1)
+    sheet = image_grid(
+        dict(zip(columns, pictures, strict=True)),
+        rows=[*rows, "truth"],
+        captions={name: [f"{score:.1f} dB" for score in image] for name, image in zip(columns, scores, strict=True)},
+        title=f"{source.name}, {source.split} split: PSNR of each image",
+        cell=SHEET_CELL,
+    )
+    return png_bytes(sheet)
 
 
 # ----------------------------------------------------------------------------- models

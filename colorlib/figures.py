@@ -124,21 +124,29 @@ def lab_channels(rgb: Images) -> dict[str, UInt8[Tensor, "_ 3 _ _"]]:
 
 
 def image_grid(
-    columns: Mapping[str, Images], *, rows: Sequence[str] | None = None, title: str = "", cell: float = CELL
+    columns: Mapping[str, Images],
+    *,
+    rows: Sequence[str] | None = None,
+    captions: Mapping[str, Sequence[str]] | None = None,
+    title: str = "",
+    cell: float = CELL,
 ) -> Figure:
     """Batches side by side: one column a batch, headed by its name, one row an image, labelled by `rows` if given.
 
     Images keep their shape and nothing is cropped. An image of at most half a cell (`cell` is in inches of 100 pixels)
-    is enlarged by a whole number and stays sharp; columns may differ in size. Floats are sRGB in 0..1. Raises
-    ValueError for no columns, no images, columns of different length or the wrong number of labels.
+    is enlarged by a whole number and stays sharp; columns may differ in size. `captions` has, for a column, a short
+    text to stand below each image. Floats are sRGB in 0..1. Raises ValueError for no columns, no images, columns of
+    different length or the wrong number of labels.
     """
     n = _count_rows(columns, rows)
     width, height = _cell_size([(batch.shape[-2], batch.shape[-1]) for batch in columns.values()], cell)
     heads = [_wrap(name, width) for name in columns]
     labels = [_wrap(label, LABEL_WIDTH) for label in rows or []]
-    head, label = _room(heads), _room(labels)
+    captions = captions or {}
+    head, label, caption = _room(heads), _room(labels), _room([text for below in captions.values() for text in below])
     # A long head or label may be larger than its image: then the page grows, and nothing runs over its neighbour.
-    across, down = GAP + max(width, head[0]), GAP + max(height, label[1])
+    across, tall = GAP + max(width, head[0], caption[0]), max(height, label[1])
+    down = GAP + tall + caption[1] + (GAP if caption[1] else 0)
     left = GAP + label[0] + (GAP if labels else 0)
     title = _wrap(title, left + len(heads) * across - 2 * GAP, "bold")
     banner = _room([title], "bold")
@@ -146,12 +154,14 @@ def image_grid(
     page = _Page(max(left + len(heads) * across, banner[0] + 2 * GAP), top + n * down)
     page.text(page.width / 2, GAP, title, ha="center", va="top", weight="bold")
     for r, text in enumerate(labels):
-        page.text(left - GAP, top + r * down + (down - GAP) / 2, text, ha="right", va="center")
-    for c, (text, batch) in enumerate(zip(heads, columns.values(), strict=True)):
+        page.text(left - GAP, top + r * down + tall / 2, text, ha="right", va="center")
+    for c, (text, (name, batch)) in enumerate(zip(heads, columns.items(), strict=True)):
         middle = left + c * across + (across - GAP) / 2
         page.text(middle, top - GAP, text, ha="center", va="bottom")
         for r, image in enumerate(to_numpy(batch)):
-            page.image(middle - width / 2, top + r * down + (down - GAP - height) / 2, width, height, image)
+            page.image(middle - width / 2, top + r * down + (tall - height) / 2, width, height, image)
+        for r, below in enumerate(captions.get(name, [])):
+            page.text(middle, top + r * down + tall + GAP / 2, below, ha="center", va="top")
     return page.fig
 
 

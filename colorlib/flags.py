@@ -59,6 +59,8 @@ class TrainFlags:
     recipe: Annotated[str, arg(metavar="|".join(RECIPES))] = "pix2pix"
     """The preset that all other hyperparameters default to."""
     data: Data = "scenes"
+    init: str | None = None
+    """Weights of G to start from instead of random ones, of the same architecture: a shipped name, a run, a file."""
     out: Path | None = None
     """The run's folder; None: runs/ and the recipe's name."""
     overwrite: bool = False
@@ -117,7 +119,8 @@ class ResumeFlags:
 
 @dataclass(frozen=True)
 class ColorizeFlags:
-    """Colour photographs of any size: each keeps its size and its lightness.
+    """Colour photographs of any size: each keeps its size and its lightness. Of an animation the first frame is
+    coloured; videos are not.
 
     Example: colorlib colorize old.jpg album/ --out coloured
     """
@@ -129,6 +132,8 @@ class ColorizeFlags:
     weights: Weights = "default"
     strength: float = 1.0
     """Share of the predicted chroma to paint: 0 is grey, 1 all of it."""
+    tta: bool = False
+    """Average the colours of the photograph and of its mirror image: twice the network's time."""
     overwrite: bool = False
     """Colour again what OUT holds already."""
     max_pixels: int = MAX_PIXELS
@@ -161,6 +166,8 @@ class EvaluateFlags:
     """Seed of the untrained row's weights."""
     csv: Path | None = None
     """File for the table in full precision."""
+    sheet: Path | None = None
+    """PNG file for a few of the images: grey, in each model's colours, and the truth."""
     fid_weights: Path | None = None
     """Weights file of torchvision's inception_v3, for the column fid."""
     lpips_weights: Path | None = None
@@ -199,5 +206,7 @@ class ExportFlags:
     """
 
     out: Path
-    """The file to write."""
+    """The file to write; with --pipeline the folder."""
     weights: Weights = "default"
+    pipeline: bool = False
+    """Write everything from photograph to coloured photograph, as the page that colours in a browser needs it."""

@@ -25,6 +25,7 @@ ImageLike = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 MAX_PIXELS = 2**27
 # Pillow names these but cannot show them, or (EPS) runs Ghostscript on what is a program, not a picture.
 UNREADABLE_FORMATS = frozenset({"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp"})
 
 # Pillow's own limit is a global of its module; it is lifted while a header is read, one thread at a time.
 _HEADER_LOCK = threading.Lock()
@@ -72,7 +73,7 @@ def open_header(file: str | os.PathLike[str] | bytes) -> Image.Image:
         try:
             image = Image.open(BytesIO(file) if isinstance(file, bytes) else file)
         except Exception as error:  # Pillow's parsers raise nearly anything on a malformed file
-            raise DataError(f"cannot read {_name(file)}: {_header_reason(error)}") from error
+            raise DataError(f"cannot read {_name(file)}: {_header_reason(file, error)}") from error
         finally:
             Image.MAX_IMAGE_PIXELS = limit
     if image.format in UNREADABLE_FORMATS:
@@ -82,24 +83,36 @@ def open_header(file: str | os.PathLike[str] | bytes) -> Image.Image:
 
 
 def _name(file: str | os.PathLike[str] | bytes) -> str:
-    return "the file" if isinstance(file, bytes) else str(file)
+    return "the file" if isinstance(file, bytes) else printable(file)
 
 
-def find_images(folder: Path) -> list[Path]:
-    """The files below `folder`, at any depth, whose name ends like a picture's; sorted, hidden ones left out."""
-    suffixes = _picture_suffixes()
-    found = []
-    for root, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        visible = [Path(root, name) for name in files if not name.startswith(".")]
-        found += [path for path in visible if path.suffix.lower() in suffixes]
+def printable(path: str | os.PathLike[str]) -> str:
+    """A path as one line of text: line ends, control characters and bytes that are no text are written as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
+
+
+def find_files(folder: Path) -> list[Path]:
+    """What lies below `folder`, at any depth, and is no folder; sorted, hidden names left out.
+
+    Links are followed, each folder is entered once. A folder that may not be entered is named itself.
+    """
+    found: list[Path] = []
+    entered: set[str] = set()
+    walk = os.walk(folder, onerror=lambda error: found.append(Path(error.filename)), followlinks=True)
+    for root, folders, files in walk:
+        if os.path.realpath(root) in entered:
+            folders.clear()
+            continue
+        entered.add(os.path.realpath(root))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(root, name) for name in files if not name.startswith(".")]
     return sorted(found)
 
 
-def _picture_suffixes() -> set[str]:
+def is_named_as_picture(path: Path) -> bool:
+    """Whether the name ends like that of a picture that can be read."""
     Image.init()
-    readable = set(Image.OPEN) - UNREADABLE_FORMATS
-    return {suffix for suffix, name in Image.EXTENSION.items() if name in readable}
+    return Image.EXTENSION.get(path.suffix.lower(), "") in set(Image.OPEN) - UNREADABLE_FORMATS
 
 
 def _check_file(file: str | os.PathLike[str] | bytes) -> None:
@@ -109,16 +122,18 @@ def _check_file(file: str | os.PathLike[str] | bytes) -> None:
         return
     path = Path(file)
     if not path.exists():
-        raise FileNotFoundError(f"expected an image, found no file {path}")
+        raise FileNotFoundError(f"expected an image, found no file {_name(path)}")
     if not path.is_file():  # a pipe or a device would be waited for, or read, for ever
-        raise DataError(f"cannot read {path}: it is {'a folder' if path.is_dir() else 'not a regular file'}")
+        raise DataError(f"cannot read {_name(path)}: it is {'a folder' if path.is_dir() else 'not a regular file'}")
     if path.stat().st_size == 0:
-        raise DataError(f"cannot read {path}: the file is empty")
+        raise DataError(f"cannot read {_name(path)}: the file is empty")
 
 
-def _header_reason(error: Exception) -> str:
+def _header_reason(file: str | os.PathLike[str] | bytes, error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
+    if not isinstance(file, bytes) and Path(file).suffix.lower() in VIDEO_SUFFIXES:
+        return "it is a video; only photographs are read, so save its frames as PNG or JPEG"
     return "it is no image in a format that Pillow reads"
 
 

@@ -10,6 +10,7 @@ import functools
 import itertools
 import math
 import os
+import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -28,13 +29,27 @@ from colorlib import color
 from colorlib.checkpoints import load_generator
 from colorlib.devices import pick_device
 from colorlib.errors import CheckpointError, ColorlibError
-from colorlib.images import MAX_PIXELS, ImageLike, ReadImage, find_images, one_line, open_header, read_image
+from colorlib.images import (
+    MAX_PIXELS,
+    ImageLike,
+    ReadImage,
+    find_files,
+    is_named_as_picture,
+    one_line,
+    open_header,
+    printable,
+    read_image,
+)
 from colorlib.recipes import Recipe
 from colorlib.upsampling import ChromaField, as_batch, join_with_own_lightness
 
 # A panorama's long side is at most this many times the training size; beyond that its short side shrinks.
 MAX_ASPECT = 4
+# A large photograph is first averaged over whole blocks, as long as it stays this many times larger than the target.
+REDUCING_GAP = 3.0
 JPEG_SUFFIXES = (".jpg", ".jpeg")
+# At 95, JPEG's rounding alone moves L* of a grainy photograph by 0.5 on average: more than colouring it does.
+JPEG_QUALITY = 97
 # In every output's EXIF description: who finds the picture later must be able to know.
 MARK = "Colorized by a model: the colours are guesses, not a record."
 KEPT = "already there, kept; overwrite to redo it"
@@ -106,6 +121,9 @@ class Colorizer:
     ) -> list[Result]:
         """Colour files, and all pictures in folders, into the folder `out`; one `Result` each, in order.
 
+        In a folder the content tells what is a picture; what is none, and is not named like one, is left out with a
+        note. A file that is named is never left out: it is coloured, or its result has an `error`.
+
         A JPEG becomes a JPEG and a PNG a PNG of the same name; others become PNG, with `.png` added to the name.
         Folders keep their subfolders; where two outputs would share a name, the later one gets its folder's name, or
         a number, before it. A finished output is kept (and said) unless `overwrite`; an input is never overwritten.
@@ -117,9 +135,9 @@ class Colorizer:
         results = []
         quiet = {} if progress else {"disable": True}  # not disable=False: that would overrule TQDM_DISABLE
         for source, output in tqdm(_plan(paths, Path(out)), desc="colorize", unit="photo", **quiet):
-            if isinstance(output, str):
-                results.append(Result(source, error=output))
-            elif output.exists() and not overwrite:
+            if isinstance(output, Result):
+                results.append(output)
+            elif os.path.isfile(output) and not overwrite:
                 results.append(Result(source, output, skipped=True, notes=(KEPT,)))
             else:
                 work = functools.partial(self._colorize, strength=strength, tta=tta)
@@ -128,7 +146,7 @@ class Colorizer:
 
     def _colorize(self, photo: ReadImage, strength: float, tta: bool) -> Image.Image:
         height, width = photo.rgb.shape[:2]
-        small = _shrink(photo.rgb, network_size(height, width, self.recipe.size))
+        small = shrink(photo.rgb, network_size(height, width, self.recipe.size))
         L, _ = color.split_lab(color.to_float(as_batch(small)))
         ab = self.predict(L)
         if tta:
@@ -149,11 +167,12 @@ def network_size(height: int, width: int, size: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _shrink(rgb: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:
+def shrink(rgb: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """The photograph as the generator sees it, at the height and width of `network_size`."""
     if rgb.shape[:2] == size:
         return rgb
-    # Bicubic, as the photographs for training were; reducing_gap first averages whole blocks of a large photograph.
-    return np.array(Image.fromarray(rgb).resize(size[::-1], Image.Resampling.BICUBIC, reducing_gap=3.0))
+    # Bicubic, as the photographs for training were.
+    return np.array(Image.fromarray(rgb).resize(size[::-1], Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP))
 
 
 def _check_strength(strength: float) -> None:
@@ -203,7 +222,10 @@ def _of_run(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one photograph: `output` where it was written, or `error`, the reason in one line."""
+    """What became of one photograph: `output` where it was written, or `error`, the reason in one line.
+
+    Neither is set for what was found in a folder and is no picture: a note says so.
+    """
 
     source: Path
     output: Path | None = None
@@ -213,45 +235,57 @@ class Result:
     """The output was there already and has been kept."""
 
 
-def _plan(paths: str | Path | Iterable[str | Path], out: Path) -> list[tuple[Path, Path | str]]:
-    """Each source with its output, or with the reason why it can have none. No two outputs share a name."""
-    unique: dict[Path, tuple[Path, Path]] = {}
-    for source, place in _find_sources(paths, out):
-        unique.setdefault(source.resolve(), (source, place))
-    sources = list(unique.values())
-    inputs = {_identity(source) for source, _ in sources if source.is_file()}
+def _plan(paths: str | Path | Iterable[str | Path], out: Path) -> list[tuple[Path, Path | Result]]:
+    """Each source with its output, or with the result that says why it has none. No two outputs share a name."""
+    unique: dict[Path, _Found] = {}
+    for found in _find_sources(paths, out):
+        unique.setdefault(_real(found.source.parent) / found.source.name, found)
+    inputs = {_identity(found.source) for found in unique.values() if os.path.isfile(found.source)}
     taken: set[str] = set()
-    planned: list[tuple[Path, Path | str]] = []
-    for source, place in sources:
-        try:
-            output = _free_name(out, place.parent, source, taken)
-        except (ColorlibError, OSError) as error:
-            planned.append((source, one_line(error)))
-            continue
-        if output.exists() and _identity(output) in inputs:
-            planned.append((source, f"{output} is an input and would be overwritten; choose another output folder"))
-        else:
-            planned.append((source, output))
-    return planned
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's remarks on damaged headers
+        return [(found.source, _place(found, out, inputs, taken)) for found in unique.values()]
 
 
-def _find_sources(paths: str | Path | Iterable[str | Path], out: Path) -> Iterator[tuple[Path, Path]]:
-    """Each file with its place below the output folder. A folder without pictures comes back itself."""
+@dataclass(frozen=True)
+class _Found:
+    """A file, its place below the output folder, and whether it may be left out if it is no picture."""
+
+    source: Path
+    place: Path
+    may_be_left_out: bool = False
+
+
+def _find_sources(paths: str | Path | Iterable[str | Path], out: Path) -> Iterator[_Found]:
+    """The files that are named, and those in folders. A folder that holds none comes back itself."""
     for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
-        if not path.is_dir():
-            yield path, Path(path.name)
+        if not os.path.isdir(path):  # unlike Path.is_dir it takes a name that is too long
+            yield _Found(path, Path(path.name))
             continue
-        inside = [file for file in find_images(path) if out.resolve() not in file.resolve().parents or _same(path, out)]
-        yield from ((file, file.relative_to(path)) for file in inside)
+        own = set() if _real(path) == _real(out) else {_real(out)}
+        inside = [file for file in find_files(path) if not own & set(_real(file).parents)]
+        for file in inside:  # a folder among them may not be entered
+            yield _Found(file, file.relative_to(path), not (is_named_as_picture(file) or os.path.isdir(file)))
         if not inside:
-            yield path, Path(path.name)
+            yield _Found(path, Path(path.name))
+
+
+def _place(found: _Found, out: Path, inputs: set[tuple[int, int]], taken: set[str]) -> Path | Result:
+    try:
+        output = _free_name(out, found.place.parent, found.source, taken)
+    except (ColorlibError, OSError) as error:
+        if found.may_be_left_out:
+            return Result(found.source, notes=(f"left out: {one_line(error)}",))
+        return Result(found.source, error=one_line(error))
+    if os.path.exists(output) and _identity(output) in inputs:
+        reason = f"{printable(output)} is an input and would be overwritten; choose another output folder"
+        return Result(found.source, error=reason)
+    return output
 
 
 def _free_name(out: Path, folder: Path, source: Path, taken: set[str]) -> Path:
     name = _output_name(source)
-    names = itertools.chain(
-        [name, f"{source.resolve().parent.name}-{name}"], (f"{n}-{name}" for n in itertools.count(2))
-    )
+    names = itertools.chain([name, f"{_real(source).parent.name}-{name}"], (f"{n}-{name}" for n in itertools.count(2)))
     # Compared without case: Windows and macOS hold a.jpg and A.JPG to be one file.
     output = next(out / folder / free for free in names if str(folder / free).casefold() not in taken)
     taken.add(str(output.relative_to(out)).casefold())
@@ -264,7 +298,8 @@ def _output_name(source: Path) -> str:
     The content decides, not the name: a JPEG called `a.png` becomes `a.png.jpg`.
     """
     if source.is_dir():
-        raise ColorlibError(f"no pictures in the folder {source}")
+        readable = os.access(source, os.R_OK | os.X_OK)
+        raise ColorlibError(f"{'no pictures in' if readable else 'cannot enter'} the folder {printable(source)}")
     with open_header(source) as header:
         suffixes = JPEG_SUFFIXES if header.format in ("JPEG", "MPO") else (".png",)  # MPO: JPEGs of a phone
     return source.name if source.suffix.lower() in suffixes else source.name + suffixes[0]
@@ -275,8 +310,8 @@ def _identity(path: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _same(a: Path, b: Path) -> bool:
-    return a.resolve() == b.resolve()
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # Path.resolve raises for a link to itself
 
 
 def _colorize_file(
@@ -300,18 +335,24 @@ def save_marked(picture: Image.Image, output: str | Path, weights: str = "") -> 
     """
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    exif = Image.Exif()
-    exif[ExifTags.Base.ImageDescription] = MARK
-    exif[ExifTags.Base.Software] = f"colorlib, weights {weights}" if weights else "colorlib"
+    temporary = output.with_name(f".{uuid.uuid4().hex}.tmp")  # short: the output's name may be as long as names can be
+    exif = mark(weights)
     try:
         if output.suffix.lower() in JPEG_SUFFIXES:
-            picture.save(temporary, format="JPEG", quality=95, subsampling=0, exif=exif)
+            picture.save(temporary, format="JPEG", quality=JPEG_QUALITY, subsampling=0, exif=exif)
         else:
             picture.save(temporary, format="PNG", compress_level=3, exif=exif)  # 6, the default, takes 4 times as long
         os.replace(temporary, output)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def mark(weights: str = "") -> Image.Exif:
+    """The metadata of a coloured picture: that a model coloured it, and which `weights` gave the colours."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageDescription] = MARK
+    exif[ExifTags.Base.Software] = f"colorlib, weights {weights}" if weights else "colorlib"
+    return exif
 
 
 def is_marked(path: str | Path) -> bool:

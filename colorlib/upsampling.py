@@ -52,7 +52,9 @@ class ChromaField:
         slope = guided_slope(L, ab)
         return cls(slope, ab - slope * L)
 
-    def rows(self, L: Float[Tensor, "1 1 rows w"], top: int, height: int) -> Float[Tensor, "1 2 rows w"]:
+    def rows(
+        self, L: Float[Tensor, "1 1 rows w"], top: int | Tensor, height: int | Tensor
+    ) -> Float[Tensor, "1 2 rows w"]:
         """Chroma for rows `top`, `top + 1`, ... of a photograph `height` rows high, of which `L` is the lightness."""
         slope, base = _upsample_rows(torch.cat([self.slope, self.base], 1), top, height, L.shape[-2:]).chunk(2, 1)
         return base.addcmul(slope, L)
@@ -73,10 +75,10 @@ def guided_slope(
     return mean(covariance / (variance + eps))
 
 
-def _upsample_rows(maps: Tensor, top: int, height: int, size: torch.Size) -> Tensor:
+def _upsample_rows(maps: Tensor, top: int | Tensor, height: int | Tensor, size: torch.Size) -> Tensor:
     """Some rows of `maps` enlarged bilinearly to `height` rows: `F.interpolate`'s, without the other rows."""
     rows, width = size
-    row = torch.arange(top, top + rows, dtype=maps.dtype, device=maps.device)
+    row = top + torch.arange(rows, dtype=maps.dtype, device=maps.device)
     position = (row + 0.5) * (maps.shape[-2] / height) - 0.5
     position = position.clamp(0, maps.shape[-2] - 1)
     above = position.long()
@@ -94,7 +96,8 @@ def join_with_own_lightness(rgb: UInt8[np.ndarray, "h w 3"], field: ChromaField)
 
     def join_band(top: int) -> None:
         with torch.inference_mode():  # of this thread
-            joined[top : top + step] = _join_band(rgb[top : top + step], field, top, height)
+            band = as_batch(rgb[top : top + step]).to(field.slope.device)
+            joined[top : top + step] = join_rows(band, field, top, height)[0].permute(1, 2, 0).cpu().numpy()
 
     with _one_core_each() as workers, ThreadPoolExecutor(workers) as pool:
         for _ in pool.map(join_band, range(0, height, step)):
@@ -102,14 +105,16 @@ def join_with_own_lightness(rgb: UInt8[np.ndarray, "h w 3"], field: ChromaField)
     return joined
 
 
-def _join_band(rgb: UInt8[np.ndarray, "rows w 3"], field: ChromaField, top: int, height: int) -> np.ndarray:
-    L = _lightness(as_batch(rgb).to(field.slope.device))
+def join_rows(
+    rgb: UInt8[Tensor, "1 3 rows w"], field: ChromaField, top: int | Tensor, height: int | Tensor
+) -> UInt8[Tensor, "1 3 rows w"]:
+    """Rows `top`, `top + 1`, ... of a photograph `height` rows high, in the field's chroma and their own lightness."""
+    L = _lightness(rgb)
     ab = field.rows(L / color.L_SCALE - 1, top, height)
     lab = _reduce_chroma(torch.cat([L, ab * color.AB_SCALE], dim=1))
     colours = _levels(color.xyz_to_linear(color.lab_to_xyz(lab)))
     # The grey of Lab is a hundredth of an 8-bit step off R = G = B, which now and then rounds to a whole one.
-    colours = torch.where((ab == 0).all(dim=1, keepdim=True), colours[:, 1:2], colours)
-    return colours[0].permute(1, 2, 0).cpu().numpy()
+    return torch.where((ab == 0).all(dim=1, keepdim=True), colours[:, 1:2], colours)
 
 
 @contextmanager
@@ -162,7 +167,7 @@ def _reduce_chroma(lab: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
     L, a, b = lab.unbind(1)
     where = torch.stack([torch.atan2(b, a) / torch.pi, L / color.L_SCALE - 1], dim=-1).clamp(-1, 1)
     limit = nn.functional.grid_sample(_gamut_table().to(lab.device), where, align_corners=True)[:, 0]
-    factor = (limit / torch.hypot(a, b).clamp(min=1e-6)).clamp(max=1)
+    factor = (limit / (a * a + b * b).sqrt().clamp(min=1e-6)).clamp(max=1)
     factor = torch.where(color.in_gamut(lab), 1.0, factor)
     return torch.stack([L, a * factor, b * factor], dim=1)
 

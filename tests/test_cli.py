@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 from colorlib import checkpoints, cli, commands, flags, terminal
 from colorlib.cli import main
+from colorlib.inference import Colorizer
 from colorlib.recipes import RECIPES, Recipe
 
 TINY = ["--size", "16", "--width", "4", "--d-width", "4", "--batch-size", "2", "--device", "cpu"]
@@ -256,6 +257,26 @@ def test_train_says_what_it_does_and_leaves_a_run(
     assert (described["train"]["size"], described["validation"]["size"]) == (18, 16)
 
 
+def test_zoom_is_room_in_the_stored_photographs(train: Callable[..., Path]) -> None:
+    described = json.loads((train("--zoom", "2") / "source.json").read_text())
+    assert described["train"]["size"] == 32
+
+
+def test_a_run_that_starts_from_the_weights_of_another(
+    train: Callable[..., Path], photos: Path, tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    first = train("--lr-g", "0.01")
+    tuned = tmp_path / "tuned"
+    args = ["train", "--data", f"folder:{photos}", *TINY, "--steps", "1", "--lr-g", "1e-9", "--init", str(first)]
+    assert main([*args, "--out", str(tuned)]) == 0
+    before, after = (Colorizer.load(run, "cpu").generator for run in (first, tuned))
+    for a, b in zip(before.parameters(), after.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
+    assert "holds another architecture" in fails(*args, "--width", "16", "--out", tmp_path / "other")
+    assert "nothing at" in fails(*args[:-1], tmp_path / "nothing.safetensors", "--out", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 def test_scenes_have_no_margin(tmp_path: Path) -> None:
     assert main(["train", *TINY, "--recipe", "l1", "--steps", "1", "--out", str(tmp_path / "r")]) == 0
     assert json.loads((tmp_path / "r" / "source.json").read_text())["train"]["size"] == 16
@@ -484,6 +505,45 @@ def test_colorize(train: Callable[..., Path], photos: Path, tmp_path: Path, caps
     assert np.ptp(pixels, axis=-1).max() <= 1
 
 
+def test_tta_is_that_of_the_library(train: Callable[..., Path], photos: Path, tmp_path: Path) -> None:
+    run, photo = train("--lr-g", "0.05"), photos / "test" / "0.png"
+    args = ["colorize", str(photo), "--weights", str(run), "--device", "cpu"]
+    for out, more in (("plain", []), ("tta", ["--tta"])):
+        assert main([*args, "--out", str(tmp_path / out), *more]) == 0
+    plain, mirrored = (np.asarray(Image.open(tmp_path / out / "0.png")) for out in ("plain", "tta"))
+    assert np.array_equal(mirrored, np.asarray(Colorizer.load(run, "cpu").colorize(photo, tta=True)))
+    assert not np.array_equal(mirrored, plain)
+
+
+def test_what_is_no_picture_is_left_out_of_a_folder_and_refused_by_name(
+    train: Callable[..., Path], tmp_path: Path, fails: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    album, common = tmp_path / "album", ["--out", str(tmp_path / "o"), "--weights", str(train()), "--device", "cpu"]
+    album.mkdir()
+    (album / "film.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
+    (album / "notes.txt").write_text("bought in May")
+    said = fails("colorize", album, *common)
+    assert "none of 2" in said and "notes.txt: it is no image" in said and "film.mp4: it is a video" in said
+    Image.new("RGB", (9, 9), "teal").save(album / "photo", format="PNG")
+    capsys.readouterr()
+    assert main(["colorize", str(album), *common]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.startswith("left out: ") for line in lines] == [True, True, False]
+    assert lines[-1].startswith("1 of 1 photographs")
+    assert "it is a video" in fails("colorize", album / "film.mp4", album / "photo", *common, status=1)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names there")
+def test_names_are_printed_in_one_line(train: Callable[..., Path], tmp_path: Path, fails: Callable[..., str]) -> None:
+    album = tmp_path / "al\nbum"
+    album.mkdir()
+    (album / "te\nxt\udcff.jpg").write_text("not a picture")
+    Image.new("RGB", (9, 9), "teal").save(album / "a.png")
+    common = ["--weights", train(), "--device", "cpu", "--out", album / "out"]
+    assert "al\\nbum/te\\nxt\\udcff.jpg: it is no image" in fails("colorize", album, *common, status=1)
+    assert "File name too long" in fails("colorize", "n" * 300 + ".jpg", album / "a.png", *common, status=1)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1)])
 def test_colorize_odd_shapes(size: tuple[int, int], train: Callable[..., Path], tmp_path: Path) -> None:
     run = train()
@@ -547,6 +607,21 @@ def test_evaluate(train: Callable[..., Path], photos: Path, tmp_path: Path, caps
     assert line.split()[-3:] == [f"{value:.2f}" for value in table["psnr"]]
     assert main([*args, "--n", "2", "--size", "20", "--split", "train"]) == 0
     assert "train split: 2 images at 20 px" in capsys.readouterr().out
+
+
+def test_evaluate_draws_a_sheet(
+    train: Callable[..., Path], photos: Path, tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    run, sheet = train(), tmp_path / "new" / "folder" / "sheet.png"
+    args = ["evaluate", "--weights", str(run), "--data", f"folder:{photos}", "--device", "cpu"]
+    assert main([*args, "--sheet", str(sheet)]) == 0
+    with Image.open(sheet) as image:
+        assert image.format == "PNG" and image.width > 3 * 128
+    assert list(sheet.parent.iterdir()) == [sheet]
+    assert ".png file" in fails(*args, "--sheet", tmp_path / "sheet.jpg")
+    for flag in ("--sheet", "--csv"):
+        assert "cannot use" in fails(*args, flag, sheet / "below_a_file.png")
+        assert "File name too long" in fails(*args, flag, tmp_path / ("n" * 300 + ".png"))
 
 
 def test_evaluate_needs_images_and_a_size(train: Callable[..., Path], photos: Path, fails: Callable[..., str]) -> None:

@@ -1,5 +1,6 @@
 """The evaluation table against models whose scores are known, and against metrics computed one image at a time."""
 
+import io
 import math
 import warnings
 
@@ -7,14 +8,15 @@ import jaxtyping
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from skimage.color import lab2rgb, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
-from colorlib import metrics
+from colorlib import figures, metrics
 from colorlib.color import join_lab, split_lab, to_float, to_uint8
-from colorlib.evaluation import BASELINES, COLUMNS, PSNR_CEILING, evaluate, quick_scores
+from colorlib.evaluation import BASELINES, COLUMNS, PSNR_CEILING, contact_sheet, evaluate, quick_scores
 from colorlib.generators import ResUNet
 
 SIZE = 24
@@ -321,6 +323,42 @@ def test_quick_scores_agree_with_the_table(source):
 def test_quick_scores_take_a_spread_subset(source):
     quick_scores(Painter(), source, n=3, device="cpu")
     assert source.asked == [0, 2, 4]
+
+
+# ----------------------------------------------------------------------------- contact sheet
+
+
+def test_the_sheet_shows_grey_the_models_and_the_truth(monkeypatch):
+    """Every picture and number of it, caught on the way to the page."""
+    source, page, draw = FakeSource(n=20), {}, figures.image_grid
+
+    def catch(columns, **options):
+        page.update(options, columns=columns)
+        return draw(columns, **options)
+
+    monkeypatch.setattr(figures, "image_grid", catch)
+    png = contact_sheet({"half": Oracle(source, 0.5), "oracle": Oracle(source)}, source, n=4, device="cpu")
+    assert Image.open(io.BytesIO(png)).format == "PNG"
+    assert source.asked == [0, 5, 10, 15] and page["rows"] == ["grey", "half", "oracle", "truth"]
+    for i, name in zip(source.asked, page["columns"], strict=True):
+        grey, half, oracle, truth = page["columns"][name]
+        assert name == f"image {i}" and torch.equal(truth, source._image(i)[0]) and torch.equal(oracle, truth)
+        assert (grey.amax(0) - grey.amin(0)).max() <= 1
+        scores = [metrics.psnr(picture[None], truth[None]).clamp(max=PSNR_CEILING) for picture in (grey, half, oracle)]
+        assert page["captions"][name] == [f"{score.item():.1f} dB" for score in scores]
+
+
+def test_a_sheet_of_few_images_and_of_an_endless_source():
+    for source, asked in ((FakeSource(n=2), [0, 1]), (FakeSource(n=3, endless=True), list(range(8)))):
+        assert contact_sheet({"zero": zero}, source, device="cpu")
+        assert source.asked == asked
+
+
+@pytest.mark.usefixtures("without_shape_checks")
+def test_a_sheet_fits_on_a_screen_whatever_the_size_of_the_images():
+    for size in (32, 128, 256):
+        sheet = Image.open(io.BytesIO(contact_sheet({"a model": zero}, FakeSource(n=20, size=size), device="cpu")))
+        assert 1000 < sheet.width <= 1200
 
 
 # ----------------------------------------------------------------------------- errors

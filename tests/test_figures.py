@@ -205,6 +205,17 @@ class TestImageGrid:
         for text, box in zip(texts, (a0, b0), strict=True):
             assert (text.x0 + text.x1) / 2 == pytest.approx((box.x0 + box.x1) / 2, abs=1)
 
+    def test_captions_stand_below_their_images(self):
+        captions = {"a": ["first", "a caption that is wider than its image"], "b": ["third", "fourth"]}
+        fig = figures.image_grid({"a": batch(2), "b": batch(2)}, rows=["1", "2"], captions=captions)
+        axes, texts = boxes(fig)
+        below = {text.get_text(): box for text, box in zip(fig.texts, [None, *texts], strict=True)}
+        for caption, image in zip([text for column in captions.values() for text in column], axes, strict=True):
+            box = below[caption]
+            assert (box.x0 + box.x1) / 2 == pytest.approx((image.x0 + image.x1) / 2, abs=1)
+            assert image.y0 - 12 < box.y1 < image.y0 and box.y0 >= 0
+        assert axes[1].y1 < below["first"].y0 and below["a caption that is wider than its image"].x1 < axes[3].x0
+
     def test_large_images_are_smoothed_not_thinned(self):
         """A fine checkerboard, reduced, is grey; picking single pixels would leave it black and white."""
         board = ((torch.arange(480)[:, None] + torch.arange(480)) % 2 * 255).byte().expand(1, 3, 480, 480)

@@ -388,6 +388,55 @@ def test_what_is_not_there_or_holds_nothing_is_named(constant, tmp_path):
     assert constant.colorize_many([], tmp_path / "out", progress=False) == []
 
 
+def test_a_folder_that_may_not_be_entered_is_a_failure(constant, tmp_path, photograph, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    Image.fromarray(photograph).save(tmp_path / "open.png")
+    monkeypatch.setattr(inference, "find_files", lambda folder: [tmp_path / "closed", tmp_path / "open.png"])
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    closed, opened = constant.colorize_many(tmp_path, tmp_path / "out", progress=False)
+    assert closed.error == f"cannot enter the folder {tmp_path / 'closed'}" and opened.output.exists()
+
+
+def test_what_is_no_picture_is_left_out_of_a_folder_but_not_if_named(constant, tmp_path, photograph):
+    (tmp_path / "notes.txt").write_text("bought in May")
+    Image.fromarray(photograph).save(tmp_path / "photo", format="JPEG")
+    left_out, coloured = constant.colorize_many(tmp_path, tmp_path / "out", progress=False)
+    assert left_out.output is None and left_out.error is None and left_out.notes[0].startswith("left out: cannot read")
+    assert coloured.output == tmp_path / "out" / "photo.jpg" and coloured.output.exists()
+    (named,) = constant.colorize_many(tmp_path / "notes.txt", tmp_path / "out", progress=False)
+    assert "no image" in named.error
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_links_are_coloured_under_their_own_names(constant, tmp_path, photograph):
+    album = tmp_path / "album"
+    album.mkdir()
+    Image.fromarray(photograph).save(album / "a.png")
+    (album / "b.png").symlink_to("a.png")
+    (album / "loop.png").symlink_to("loop.png")
+    first, second, loop = constant.colorize_many(album, tmp_path / "out", progress=False)
+    assert (first.output.name, second.output.name) == ("a.png", "b.png") and not second.output.is_symlink()
+    assert "found no file" in loop.error
+
+
+def test_names_as_long_as_they_can_be(constant, tmp_path, photograph):
+    longest, too_long = tmp_path / ("n" * 251 + ".png"), tmp_path / ("n" * 300 + ".png")
+    Image.fromarray(photograph).save(longest)
+    longer = tmp_path / ("m" * 251 + ".bmp")  # its output's name would be longer still
+    Image.fromarray(photograph).save(longer)
+    done, refused, missing = constant.colorize_many([longest, longer, too_long], tmp_path / "out", progress=False)
+    assert done.output.name == longest.name and done.output.exists()
+    assert "too long" in refused.error and "too long" in missing.error
+
+
+def test_a_folder_where_the_output_should_be_is_a_failure(constant, tmp_path, photograph):
+    Image.fromarray(photograph).save(tmp_path / "a.png")
+    (tmp_path / "out" / "a.png").mkdir(parents=True)
+    (result,) = constant.colorize_many(tmp_path / "a.png", tmp_path / "out", progress=False)
+    assert result.error and not result.skipped
+    assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / "a.png"]
+
+
 def test_disk_full_or_a_crash_leaves_no_half_picture(constant, tmp_path, photograph, monkeypatch):
     for name in ("a.png", "b.jpg"):
         Image.fromarray(photograph).save(tmp_path / name)
