@@ -1,0 +1,81 @@
+// From a file to pixels, and from pixels to what a page can show.
+
+import { pngSize, readPngWithAlpha } from "./png.js";
+
+/** What is wrong, in words for the page. */
+export class Problem extends Error {}
+
+/** {width, height, data}: four bytes a pixel, sRGB, upright. Throws Problem. */
+export async function readPicture(file, maxPixels) {
+  const name = file.name || "the file";
+  if (file.size === 0) throw new Problem(`Cannot read ${name}: the file is empty.`);
+  const head = pngSize(new Uint8Array(await file.slice(0, 24).arrayBuffer()));
+  if (head) checkSize(head, name, maxPixels); // before anything is unpacked
+  return (head && (await tryPng(file))) || decode(file, name, maxPixels);
+}
+
+function checkSize({ width, height }, name, maxPixels) {
+  if (width * height <= maxPixels) return;
+  const [has, limit] = [width * height, maxPixels].map((pixels) => (pixels / 1e6).toFixed(1));
+  throw new Problem(
+    `Cannot read ${name}: ${width} × ${height} pixels are ${has} megapixels, and this page takes ${limit} at most. ` +
+      "Make it smaller, or use colorlib on your computer.",
+  );
+}
+
+async function tryPng(file) {
+  try {
+    return await readPngWithAlpha(new Uint8Array(await file.arrayBuffer()));
+  } catch {
+    return null; // damaged: let the browser say so
+  }
+}
+
+async function decode(file, name, maxPixels) {
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(file, { imageOrientation: "from-image", premultiplyAlpha: "none" });
+  } catch {
+    throw new Problem(
+      `Cannot read ${name}: it is no picture that this browser can open. Try a JPEG, a PNG or a WebP.`,
+    );
+  }
+  try {
+    checkSize(bitmap, name, maxPixels);
+    return pixelsOf(bitmap);
+  } finally {
+    bitmap.close();
+  }
+}
+
+function pixelsOf(bitmap) {
+  const { width, height } = bitmap;
+  const canvas = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  canvas.drawImage(bitmap, 0, 0);
+  return { width, height, data: canvas.getImageData(0, 0, width, height).data };
+}
+
+/** The picture as an ImageBitmap of at most `pixels` pixels. */
+export function toBitmap(picture, pixels) {
+  const size = fit(picture, pixels);
+  const image = new ImageData(picture.data, picture.width, picture.height);
+  if (size.width === picture.width) return createImageBitmap(image);
+  return createImageBitmap(image, { resizeWidth: size.width, resizeHeight: size.height, resizeQuality: "high" });
+}
+
+/** The picture in at most `pixels` pixels, to be worked on quickly. */
+export async function smaller(picture, pixels) {
+  if (picture.width * picture.height <= pixels) return picture;
+  const bitmap = await toBitmap(picture, pixels);
+  try {
+    return pixelsOf(bitmap);
+  } finally {
+    bitmap.close();
+  }
+}
+
+function fit({ width, height }, pixels) {
+  const scale = Math.min(1, Math.sqrt(pixels / (width * height)));
+  const side = (length) => Math.max(1, Math.floor(length * scale));
+  return scale === 1 ? { width, height } : { width: side(width), height: side(height) };
+}
