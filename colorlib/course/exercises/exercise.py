@@ -86,8 +86,11 @@ class Exercise:
         print(f"hint {number + 1} of {len(self.hints)}: {self.hints[number]}")
 
     def solution(self) -> None:
-        """Print the solution that stands in the notebook's source."""
-        print(read_solution(self.notebook, self.name))
+        """Print the solution that stands in the notebook's source; a teacher may have left it out (`make handout`)."""
+        try:
+            print(read_solution(self.notebook, self.name))
+        except FileNotFoundError:
+            print(f"this copy of the course has no solutions: ask who gave it to you, or try {self.name}.hint()")
 
 
 def read_solution(notebook: str, name: str) -> str:
