@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := .stamp-$(subst /,-,$(VENV))
 
-.PHONY: demo lab test lint notebooks test-notebooks experiments address rehearse-colab clean
+.PHONY: demo lab test lint notebooks test-notebooks experiments address handout kaggle rehearse site app clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml
@@ -46,8 +46,26 @@ experiments: $(STAMP)
 address: $(STAMP)
 	$(BIN)/python notebooks/address.py "$(REPO)"
 
-rehearse-colab:
-	$(PYTHON) tests/platforms/rehearse_colab.py
+# A zip for students in dist/, without solutions; WITH=--with-solutions leaves them in.
+handout: $(STAMP)
+	$(BIN)/python tools/handout.py $(WITH)
+
+# Folders for Kaggle's own tool in dist/kaggle. USER must be given: the shell has a variable of that name.
+kaggle: $(STAMP)
+	$(BIN)/python tools/kaggle.py "$(if $(filter command,$(origin USER)),$(USER))"
+
+# ENV=colab tries that one alone, NB="02 13" these notebooks. Goes on where it stopped; tests/platforms/results.md.
+rehearse: $(STAMP)
+	$(BIN)/python tools/rehearse.py $(NB) $(if $(ENV),--only $(ENV))
+
+# The website in site/_build/html, from the stored notebooks; works offline, warnings are errors.
+site: $(STAMP)
+	$(BIN)/python site/build.py
+
+# The page that colours photographs in the browser, in site/app/dist; needs node and npm.
+app: $(STAMP)
+	$(BIN)/python -m colorlib export --pipeline --out site/app/model
+	cd site/app && npm ci && npm run build
 
 clean:
-	rm -rf build dist runs *.egg-info .stamp-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	rm -rf build dist runs site/_build *.egg-info .stamp-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

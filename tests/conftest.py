@@ -18,7 +18,7 @@ jaxtyping.install_import_hook(CHECKED, "typecheck.check")
 from colorlib.datasets.base import ArraySource  # noqa: E402
 from colorlib.recipes import Recipe  # noqa: E402
 
-pytest_plugins = ["notebook_fixtures"]
+pytest_plugins = ["notebook_fixtures", "site_fixtures"]
 
 # Nothing in the tests may reach the network or leave files outside the test's own folder.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
