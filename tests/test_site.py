@@ -114,8 +114,8 @@ def test_the_path_is_in_the_notebooks_own_words(staging, tmp_path):
 
 
 def test_an_unknown_part_is_named(staging):
-    with pytest.raises(ValueError, match=r"expected one of app, .* got 'wether'"):
-        staging.fill("It is {{wether}}.", ROOT)
+    with pytest.raises(ValueError, match=r"expected one of app, .* got 'weather'"):
+        staging.fill("It is {{weather}}.", ROOT)
 
 
 def test_a_recap_is_read(staging):

@@ -1010,6 +1010,17 @@ if not missing:
     assert apart <= 1e-4, "expected equal chroma for the motorcycle, too"
 
 # %% [markdown]
+# ### Ship it: a page that colours in the browser
+#
+# The generator alone makes no page. Shrinking, Lab, the filter along the edges, the join and the
+# gamut have to come along. `colorlib export --pipeline --out FOLDER` writes all of it: one graph
+# that sees the small photograph and gives the maps, one that joins them with a band of rows of
+# the large one. In the course's folder, `make app` puts both into a page (`site/app`). Drop a
+# photograph there, and ONNX Runtime Web colours it on the visitor's own machine; nothing is
+# uploaded, so any server that can hand out files will do. A test holds the page to within 2 of
+# 255 levels of what `Colorizer.colorize` answers.
+
+# %% [markdown]
 # ## A whole album from the command line
 #
 # In a terminal, `colorlib colorize ALBUM --out COLOURED` does what `colorize_many` did. Its **exit
@@ -1040,7 +1051,7 @@ assert by_command == by_function and len(by_command) == 7, "expected the same se
 
 # %% [markdown]
 # `colorlib colorize --help` lists the rest: other `--weights` (a run of yours from notebook 07),
-# `--strength`, `--overwrite`.
+# `--strength`, `--tta`, `--overwrite`.
 #
 # ## Full mode: hundreds of photographs
 #

@@ -39,7 +39,8 @@ def test_the_solutions_of_a_notebook_pass_its_checks(build, stem):
 
 def test_spelling():
     """Names of people and of Python are in the list of words to ignore (pyproject.toml)."""
-    places = ["notebooks/src", "colorlib", "tests", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md"]
-    command = [sys.executable, "-m", "codespell_lib", *places]
+    folders = ["notebooks/src", "colorlib", "tests", "tools", "benchmarks", "site/app/src"]
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("site/*.md"), *ROOT.glob("site/*.py"), ROOT / "data" / "README.md"]
+    command = [sys.executable, "-m", "codespell_lib", *folders, *map(str, pages)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
