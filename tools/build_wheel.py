@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "colorlib", "experiments")
 SOLUTIONS = "colorlib/course/solutions"
+LACKING = ("jaxtyping", "torchmetrics", "tyro")  # what the course needs and neither Colab nor Kaggle has
 SETUPTOOLS = 77  # what [build-system] in pyproject.toml asks for
 
 

@@ -16,14 +16,13 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from build_wheel import ROOT, BuildError, build_wheel
+from build_wheel import LACKING, ROOT, BuildError, build_wheel
 from packaging.requirements import Requirement
 
 T4_TWICE = "NvidiaTeslaT4"  # Kaggle's name for its "GPU T4 x2"; it lends no single one
 PHOTOGRAPHS = "shravankumar9892/image-colorization"
 DATASET = "Colorization course wheels"
 PYTHON = "3.12"  # Kaggle's
-LACKING = ("jaxtyping", "torchmetrics", "tyro")  # what the course needs and Kaggle does not have
 # What these need in turn and Kaggle has.
 THERE = ("numpy", "packaging", "torch", "typing-extensions", "setuptools")
 TRAINS = re.compile(r"\b(train_run|Trainer|torchrun_command|Laboratory|optim\.\w+)\(")

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from build_wheel import ROOT, BuildError, build_wheel
+from build_wheel import LACKING, ROOT, BuildError, build_wheel
 from packaging.requirements import Requirement
 
 if sys.version_info >= (3, 11):
@@ -31,7 +31,6 @@ else:
 
 RESULTS = ROOT / "tests" / "platforms" / "results.md"
 FOR_THE_TEST = ("pytest", "nbval", "nbclient")
-LACKING = ("jaxtyping", "torchmetrics", "tyro")  # what neither Colab nor Kaggle has
 SHOWN = ("torch", "torchvision", "numpy", "scikit-image", "matplotlib", "ipywidgets")  # columns of the table
 NOT_RUN = "not run"
 

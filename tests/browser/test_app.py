@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import chromium
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,7 +23,6 @@ from skimage import data
 from colorlib.export import PIPELINE_PIXELS, export_pipeline
 from colorlib.inference import MAX_ASPECT, REDUCING_GAP, Colorizer, is_marked, network_size, shrink
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NODE = shutil.which("node")
 APP = Path(__file__).parents[2] / "site" / "app"
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -30,7 +30,7 @@ needs_node = pytest.mark.skipif(NODE is None, reason="no node on this machine")
 pytestmark = [
     pytest.mark.slow,
     needs_node,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+    pytest.mark.skipif(chromium.PATH is None, reason="no Chromium on this machine"),
     pytest.mark.skipif(not (APP / "node_modules").is_dir(), reason="`npm ci` has not been run in site/app"),
 ]
 
@@ -73,9 +73,8 @@ def address(site: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
     with sync_api.sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=arguments)
+        launched = chromium.launch(playwright)
         yield launched
         launched.close()
 

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,16 +14,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import chromium
 import nbformat
 import pytest
 from PIL import Image
 from skimage import data
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+    pytest.mark.skipif(chromium.PATH is None, reason="no Chromium on this machine"),
 ]
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -90,9 +89,8 @@ def jupyter(folder: Path, face: str) -> Iterator[tuple[str, str]]:
 def page_of(address: str) -> Iterator[tuple[object, list[str]]]:
     """A page of a browser, and the requests that it makes to anywhere but `address`."""
     outside: list[str] = []
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=arguments)
+        browser = chromium.launch(playwright)
         page = browser.new_page(viewport={"width": 1200, "height": 1400})
 
         def note(request: object) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import chromium
 import pytest
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.base", reason="axe-playwright-python is not installed")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+    pytest.mark.skipif(chromium.PATH is None, reason="no Chromium on this machine"),
 ]
 
 PAGES = ["index.html", "notebooks/06_patchgan.html", "glossary.html", "troubleshooting.html", "api/losses.html"]
@@ -22,9 +21,8 @@ LOOKS = [(theme, width) for theme in ("light", "dark") for width in (1280, 390)]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[object]:
-    arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
     with sync_api.sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=arguments)
+        yield chromium.launch(playwright)
 
 
 class Visit:
