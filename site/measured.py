@@ -11,6 +11,11 @@ import pandas as pd
 
 from colorlib.commands import HEADINGS
 
+CHOSEN = """Each run started from the weights of the one named in its row, and the candidates all from the same one. The
+choice among them was by these validation images; the test images above were looked at once, after it."""
+RUN_COLUMNS = {"psnr": "PSNR, dB", "ciede2000": "CIEDE2000", "chroma_ratio": "chroma ratio", "start": "started from",
+               "batch_size": "batch", "adversarial_share": "adversary's share"}  # fmt: skip
+
 NOT_MEASURED = "Not measured in this copy of the course."
 
 
@@ -18,10 +23,10 @@ NOT_MEASURED = "Not measured in this copy of the course."
 
 
 def results(root: Path) -> str:
-    """The tables of results/*.csv, as `colorlib evaluate --csv` writes them, and the pictures beside them."""
+    """The tables of results/SET-test.csv, as `colorlib evaluate --csv` writes them, pictures, and the runs before."""
     folder = root / "results"
-    tables = [table for path in sorted(folder.glob("*.csv")) for table in (f"## {title(path)}", evaluation(path))]
-    return "\n\n".join([*tables, *pictures(folder)] or [NOT_MEASURED])
+    tables = [table for path in sorted(folder.glob("*-*.csv")) for table in (f"## {title(path)}", evaluation(path))]
+    return "\n\n".join([*tables, *pictures(folder), *candidates(folder / "candidates.csv")] or [NOT_MEASURED])
 
 
 def title(path: Path) -> str:
@@ -58,37 +63,91 @@ def pictures(folder: Path) -> list[str]:
     return figures
 
 
+def candidates(path: Path) -> list[str]:
+    """The history of runs that led to the weights, a table for each set they were compared on."""
+    if not path.exists():
+        return []
+    parts = ["## How the weights were chosen", CHOSEN]
+    for name, rows in pd.read_csv(path).groupby("set", sort=False):
+        table = rows.drop(columns=["set", "n"]).rename(columns=RUN_COLUMNS)
+        cells = [["" if value != value else _plain(value) for value in row] for row in table.itertuples(index=False)]
+        n = int(rows["n"].iloc[0])
+        parts += [f"### {name}, {n} validation images", markdown(list(table.columns), cells)]
+    return parts
+
+
 # --- speed -----------------------------------------------------------------------------------------------------------
 
 
 def speed(root: Path) -> str:
-    """Each file of benchmarks/results: its plain entries as a list, its tables as tables."""
-    parts = []
-    for path in sorted((root / "benchmarks" / "results").glob("*.json")):
-        parts += [f"## {path.stem.replace('_', ' ')}", *_benchmark(json.loads(path.read_text(encoding="utf-8")))]
+    """A section for each machine in benchmarks/results: its facts, and a table for each part that was measured."""
+    machines = benchmarks(root)
+    parts = [text for name, content in machines.items() for text in _machine(name, content)]
+    if machines and not any("GPU" in content["machine"] for content in machines.values()):
+        parts += ["## A GPU", f"{NOT_MEASURED} `make gpu` does it."]
     return "\n\n".join(parts or [NOT_MEASURED])
 
 
-def _benchmark(content: Any) -> list[str]:
-    """Markdown of a benchmark: a list of rows, or an object of facts and of such lists."""
-    if isinstance(content, list):
-        return [_rows(content)]
-    facts = {name: value for name, value in content.items() if not isinstance(value, dict | list)}
-    groups = {name: value for name, value in content.items() if isinstance(value, dict | list) and value}
-    parts = [markdown(["", ""], [[name, _plain(value)] for name, value in facts.items()])] if facts else []
-    for name, group in groups.items():
-        parts += [f"### {name.replace('_', ' ')}", *_benchmark(group)]
-    return parts
+def benchmarks(root: Path) -> dict[str, Any]:
+    """What `python -m benchmarks` wrote, a machine a file. Raises ValueError for a file of another kind."""
+    found = {}
+    for path in sorted((root / "benchmarks" / "results").glob("*.json")):
+        found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found[path.stem], dict) or not {"machine", "parts"} <= found[path.stem].keys():
+            raise ValueError(f"expected a file as `python -m benchmarks` writes it, got {path}")
+    return found
 
 
-def _rows(rows: list[Any]) -> str:
-    """A table of objects, its columns in the order in which they first come; other lists as one line."""
-    if not all(isinstance(row, dict) for row in rows):
-        return ", ".join(map(_plain, rows))
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    return markdown(
-        [name.replace("_", " ") for name in columns], [[_plain(row.get(c)) for c in columns] for row in rows]
-    )
+def _machine(name: str, content: dict[str, Any]) -> list[str]:
+    facts = content["machine"]
+    texts = [f"## {facts.get('GPU', facts.get('processor', name))}", markdown(["", ""], list(facts.items()))]
+    for title, part in content["parts"].items():
+        texts += [f"### {title}", *(_part(part) if part else [NOT_MEASURED])]
+    return texts
+
+
+def _part(part: dict[str, Any]) -> list[str]:
+    """What it is, the table, the picture if there is one, and when it was measured."""
+    columns = list(dict.fromkeys(column for row in part["rows"] for column in row if column not in IN_THE_RATIO))
+    cells = [[_figure(row, column) for column in columns] for row in part["rows"]]
+    texts = [part["about"], markdown(columns, cells)]
+    if picture := part.get("picture"):
+        texts.append(f":::{{figure}} benchmarks/{picture['file']}\n:alt: {picture['alt']}\n\n{picture['caption']}\n:::")
+    return [*texts, f"Measured: {part['measured']}."]
+
+
+# Columns that stand behind the ratio on the page, in brackets.
+IN_THE_RATIO = ("lowest and highest", "rounds")
+
+
+def _figure(row: dict[str, Any], column: str) -> str:
+    """A cell: shares in per cent, other numbers to three digits, a ratio with its spread."""
+    value = row.get(column, "")
+    if not isinstance(value, float):
+        return _plain(value)
+    text = f"{value:.2%}" if "share" in column else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    spread, rounds = (row.get(name) for name in IN_THE_RATIO)
+    return f"{text} ({spread} in {rounds} rounds)" if column == "ratio" and spread else text
+
+
+# The pictures of ImageNet's training set (Russakovsky et al. 2015, table 2), and a number of passes over them.
+IMAGENET, PASSES = 1_281_167, 20
+
+
+def imagenet(root: Path) -> str:
+    """Hours for passes over ImageNet at 256 px, from the fastest pix2pix step that was measured on each machine."""
+    rows = []
+    for name, content in benchmarks(root).items():
+        part = content["parts"].get("Training step, pix2pix")
+        rates = [(row.get("ours, images/s"), row["what"]) for row in (part or {"rows": []})["rows"]]
+        rates = [rate for rate in rates if isinstance(rate[0], float)]
+        if rates:
+            rate, what = max(rates)
+            days = PASSES * IMAGENET / rate / 86400
+            machine = content["machine"].get("GPU", content["machine"].get("processor", name))
+            rows.append([machine, what, f"{rate:,.3g}", f"{IMAGENET / rate / 3600:,.3g}", f"{days:,.3g}"])
+    head = ["machine", "step", "images/s, measured", "hours a pass", f"days for {PASSES} passes"]
+    return markdown(head, rows) if rows else NOT_MEASURED
 
 
 def _plain(value: Any) -> str:

@@ -48,6 +48,9 @@ def stage(root: Path, target: Path) -> None:
     shutil.copy(root / "site" / "scenes.png", target)
     if (root / "results").is_dir():
         shutil.copytree(root / "results", target / "results")
+    for plot in sorted((root / "benchmarks" / "results").glob("*.png")):
+        (target / "benchmarks").mkdir(exist_ok=True)
+        shutil.copy(plot, target / "benchmarks")
     shutil.copytree(root / "site" / "_static", target / "_static")
     (target / "_static" / MATHJAX).parent.mkdir()
     shutil.copy(mathjax(), target / "_static" / MATHJAX)
@@ -125,6 +128,7 @@ PARTS: dict[str, Callable[[Path], str]] = {
     "colab": colab,
     "course": course,
     "for_teachers": for_teachers,
+    "imagenet": measured.imagenet,
     "recaps": lambda root: glossary.from_recaps(notebooks(root), root / "site" / "glossary.md"),
     "results": measured.results,
     "speed": measured.speed,

@@ -234,6 +234,14 @@ def test_prefetch_gives_the_same_batches_and_lets_go(n_threads: int) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("colorlib-batches")]
 
 
+def test_prefetch_pins_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The real one needs a GPU.
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self.contiguous() // 2)
+    batches = Batches(numbered(12, size=10), 4, size=8)
+    pinned, plain = (next(batches.prefetch(pin=pin))[1] for pin in (True, False))
+    assert torch.equal(pinned, plain // 2) and not torch.equal(pinned, plain)
+
+
 def test_prefetch_passes_errors_on() -> None:
     source = numbered(10)
     broken = ArraySource("broken", "train", source.array[:5], source.rows, "none")

@@ -87,15 +87,39 @@ def test_pictures_need_alt_and_caption(measured, tmp_path):
             measured.results(tmp_path)
 
 
+SPREAD = {"lowest and highest": "1.2 to 1.3", "rounds": 5}
+PICTURE = {"file": "a.png", "alt": "A line.", "caption": "Cost."}
+
+
 def test_speed_comes_from_the_benchmarks(measured, tmp_path):
     assert measured.speed(tmp_path) == measured.NOT_MEASURED
     folder = tmp_path / "benchmarks" / "results"
     folder.mkdir(parents=True)
-    rows = [{"batch size": 4, "images_a_second": 7.512}, {"batch size": 16, "images_a_second": None}]
-    (folder / "training_step.json").write_text(json.dumps({"machine": "a laptop", "rows": rows}))
+    rows = [{"what": "batch 4", "ours, images/s": 7.512, "ratio": 1.25, **SPREAD}, {"what": "batch 16", "share": 0.125}]
+    step = {"about": "Steps.", "measured": "2026-01-02", "rows": rows, "picture": PICTURE}
+    content = {"machine": {"processor": "a laptop"}, "parts": {"Training step, pix2pix": step, "Data": None}}
+    (folder / "a-laptop.json").write_text(json.dumps(content))
     page = measured.speed(tmp_path)
-    assert "## training step" in page and "| machine | a laptop |" in page
-    assert "| batch size | images a second |" in page and "| 4 | 7.512 |" in page and "| 16 | not measured |" in page
+    assert "## a laptop" in page and "### Training step, pix2pix\n\nSteps." in page and "2026-01-02" in page
+    assert (
+        "| what | ours, images/s | ratio | share |" in page
+        and "| batch 4 | 7.51 | 1.25 (1.2 to 1.3 in 5 rounds) |  |" in page
+    )
+    assert "| batch 16 |  |  | 12.50% |" in page and f"### Data\n\n{measured.NOT_MEASURED}" in page
+    assert ":::{figure} benchmarks/a.png\n:alt: A line." in page and f"## A GPU\n\n{measured.NOT_MEASURED}" in page
+    # 1,281,167 pictures at 7.512 a second
+    assert "| a laptop | batch 4 | 7.51 | 47.4 | 39.5 |" in measured.imagenet(tmp_path)
+    content["machine"]["GPU"] = "a card"
+    (folder / "a-laptop.json").write_text(json.dumps(content))
+    assert "## a card" in measured.speed(tmp_path) and "## A GPU" not in measured.speed(tmp_path)
+
+
+def test_another_benchmark_file_is_refused_in_one_line(measured, tmp_path):
+    assert measured.imagenet(tmp_path) == measured.NOT_MEASURED
+    (tmp_path / "benchmarks" / "results").mkdir(parents=True)
+    (tmp_path / "benchmarks" / "results" / "x.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"expected a file as `python -m benchmarks` writes it, got .*x\.json"):
+        measured.speed(tmp_path)
 
 
 # --- what pages are filled with --------------------------------------------------------------------------------------
