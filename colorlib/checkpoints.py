@@ -3,16 +3,20 @@
     RUN/recipe.json  source.json  history.csv  samples/  generator.safetensors  checkpoints/STEP/  latest
 
 A checkpoint is written as a new folder, flushed to the disk, renamed into place, and only then named in `latest`,
-which is replaced atomically. Whatever kills the process in between, `latest` names a whole checkpoint or none.
+which is replaced atomically. Whatever kills the process in between, `latest` names a whole checkpoint or none. A lock
+keeps two processes from writing into one run.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import re
 import shutil
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,8 @@ from colorlib.recipes import Recipe, build_generator
 
 GENERATOR_FORMAT = "colorlib-generator"
 KEPT_CHECKPOINTS = 2
+# The step, and a letter where `latest` already names a checkpoint of it.
+CHECKPOINT_NAME = re.compile(r"\d{8,20}b?", re.ASCII)
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -36,7 +42,8 @@ def write_atomic(path: Path, data: bytes) -> None:
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise RunError(
             f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
         ) from error
@@ -100,9 +107,19 @@ def load_generator(path: str | Path, device: str | torch.device = "cpu") -> tupl
         recipe = Recipe.from_json(metadata["recipe"])
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    tensors = read_tensors(path)
+    with torch.device("meta"):  # takes no memory: a header may claim any size
+        _check_shapes(_skeleton(recipe, path), tensors, str(path))
     generator = build_generator(recipe)
-    load_weights(generator, read_tensors(path), str(path))
+    load_weights(generator, tensors, str(path))
     return generator.to(device).eval(), recipe, metadata
+
+
+def _skeleton(recipe: Recipe, path: Path) -> nn.Module:
+    try:
+        return build_generator(recipe)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: its recipe makes no network: {str(error).splitlines()[0]}") from error
 
 
 def _read_metadata(path: Path) -> dict[str, str]:
@@ -123,6 +140,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], origin: str) -> None:
     """Load every tensor into `module`, none missing, none left over; the error names the first that does not fit."""
+    _check_shapes(module, tensors, origin)
+    module.load_state_dict(tensors)
+
+
+def _check_shapes(module: nn.Module, tensors: Mapping[str, Tensor], origin: str) -> None:
     own = module.state_dict()
     for name in [*own, *tensors]:
         got = tuple(tensors[name].shape) if name in tensors else "nothing"
@@ -132,10 +154,16 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], origin: str) 
             raise CheckpointError(
                 f"{origin} holds another architecture: for {name} expected {expected} ({kind}), got {got}"
             )
-    module.load_state_dict(tensors)
 
 
 # --- optimizers ----------------------------------------------------------------------------------------------
+
+
+OPTIMIZER_STATE = {"Adam": {"step", "exp_avg", "exp_avg_sq"}, "RMSprop": {"step", "square_avg"}}
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -152,17 +180,22 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Ten
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
-        index, name = key.split(".", 1)
-        if not index.isdigit() or int(index) >= len(parameters):
+        index, _, name = key.partition(".")
+        if not re.fullmatch("[0-9]{1,9}", index) or int(index) >= len(parameters):
             raise CheckpointError(
                 f"the optimizer's state does not fit: expected {len(parameters)} parameters, got {key}"
             )
-        parameter = parameters[int(index)]
-        if tensor.ndim and tensor.shape != parameter.shape:
-            shapes = f"expected {tuple(parameter.shape)}, got {tuple(tensor.shape)}"
+        like = torch.empty(()) if name == "step" else torch.empty_like(parameters[int(index)])
+        if tensor.shape != like.shape:
+            shapes = f"expected {tuple(like.shape)}, got {tuple(tensor.shape)}"
             raise CheckpointError(f"the optimizer's state does not fit: for {key} {shapes}")
-        like = torch.empty_like(parameter) if tensor.ndim else torch.empty_like(tensor)
         state.setdefault(int(index), {})[name] = like.copy_(tensor)
+    names = OPTIMIZER_STATE[type(optimizer).__name__]
+    for i, values in state.items():
+        if values.keys() != names:
+            raise CheckpointError(
+                f"the optimizer's state does not fit: for {i} expected {_listed(names)}, got {_listed(values)}"
+            )
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
@@ -174,10 +207,12 @@ def save_checkpoint(run: Path, step: int, tensors: Mapping[str, Mapping[str, Ten
 
     Raises RunError (disk full, folder gone or read-only); the checkpoints before are then untouched.
     """
-    folder = run / "checkpoints" / f"{step:08d}"
+    folder = _free_name(run, f"{step:08d}")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
-        temporary.mkdir(parents=True)
+        folder.parent.mkdir(exist_ok=True)
+        _remove_leftovers(run)  # of a killed process, which may have had the number that this one has
+        temporary.mkdir()
         for name, group in tensors.items():
             _write_synced(temporary / f"{name}.safetensors", _serialised(group))
         _write_synced(temporary / "state.json", json.dumps({"step": step, **state}).encode())
@@ -195,12 +230,28 @@ def save_checkpoint(run: Path, step: int, tensors: Mapping[str, Mapping[str, Ten
     return folder
 
 
+def _free_name(run: Path, name: str) -> Path:
+    """Where a checkpoint goes: never where the latest one is, which must stay until `latest` names another."""
+    with contextlib.suppress(OSError, ValueError):
+        if (run / "latest").read_text() == name:
+            name += "b"
+    return run / "checkpoints" / name
+
+
 def _remove_old(run: Path, keep: str) -> None:
-    """Keep the newest two checkpoints; remove older ones and what a killed process left half-written."""
-    folders = sorted(path for path in (run / "checkpoints").iterdir() if path.name.isdigit() and path.name <= keep)
-    leftovers = [path for path in (run / "checkpoints").iterdir() if path.name.endswith(".tmp")]
-    for path in folders[:-KEPT_CHECKPOINTS] + leftovers:
-        shutil.rmtree(path, ignore_errors=True)
+    """Keep the newest two checkpoints."""
+    names = sorted(path.name for path in (run / "checkpoints").iterdir() if CHECKPOINT_NAME.fullmatch(path.name))
+    for name in [name for name in names if name <= keep][:-KEPT_CHECKPOINTS]:
+        shutil.rmtree(run / "checkpoints" / name, ignore_errors=True)
+
+
+def _remove_leftovers(run: Path) -> None:
+    """Remove what a killed process left half-written."""
+    for path in [*run.glob(".*.tmp"), *(run / "checkpoints").glob(".*.tmp")]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def load_checkpoint(run: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | None:
@@ -209,16 +260,25 @@ def load_checkpoint(run: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, 
         name = (run / "latest").read_text()
     except FileNotFoundError:
         return None
-    folder = run / "checkpoints" / name
-    if not name.isdigit() or not folder.is_dir():
-        raise CheckpointError(f"{run / 'latest'} names the checkpoint {name!r}, which is not there; expected {folder}")
-    try:
-        state = json.loads((folder / "state.json").read_text())
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {folder / 'state.json'}: {error}") from error
-    if not isinstance(state, dict) or not isinstance(state.get("step"), int):
+        raise CheckpointError(f"cannot read {run / 'latest'}: {error}") from error
+    if not CHECKPOINT_NAME.fullmatch(name) or not (run / "checkpoints" / name).is_dir():
+        raise CheckpointError(
+            f"expected {run / 'latest'} to name a folder in {run / 'checkpoints'}, got {name[:20]!r}, not there"
+        )
+    folder = run / "checkpoints" / name
+    state = read_json(folder / "state.json")
+    if not isinstance(state, dict) or type(state.get("step")) is not int or state["step"] < 0:
         raise CheckpointError(f"expected {folder / 'state.json'} to name its step, got {str(state)[:80]}")
     return {path.stem: read_tensors(path) for path in sorted(folder.glob("*.safetensors"))}, state
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file of a run holds. Raises CheckpointError if it is missing or damaged."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"cannot read {path}: {error}") from error
 
 
 # --- runs ----------------------------------------------------------------------------------------------------
@@ -248,3 +308,59 @@ def read_recipe(run: Path) -> Recipe:
         return Recipe.from_json((run / "recipe.json").read_text())
     except (ValueError, OSError) as error:
         raise CheckpointError(f"{run / 'recipe.json'}: {error}") from error
+
+
+# --- one run, one writer ---------------------------------------------------------------------------------------
+
+# What a system answers for a file that another process holds; any other answer means that it has no locks there.
+HELD = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
+
+
+class RunLock:
+    """`with RunLock(run): ...` makes the folder, and keeps others from writing into it; it can be entered again.
+
+    The system lets go of the lock when its process ends, however it ends. Where files cannot be locked (some mounts
+    from the network), there is none. Raises RunError if another trainer holds the run, or the folder cannot be made.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run, self._depth = run, 0
+        self._file = -1
+
+    def __enter__(self) -> None:
+        if self._depth == 0:
+            self._file = self._hold()
+        self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            os.close(self._file)
+
+    def _hold(self) -> int:
+        try:
+            self.run.mkdir(parents=True, exist_ok=True)
+            # Never removed: who has opened the one that is held must not lock another one.
+            file = os.open(self.run / ".lock", os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            raise RunError(f"cannot make the run's folder {self.run}: {error.strerror or error}") from error
+        try:
+            _lock(file)
+        except OSError as error:
+            if error.errno in HELD:
+                os.close(file)
+                raise RunError(
+                    f"another training writes into {self.run}; wait for it or stop it, or choose another folder"
+                ) from error
+        return file
+
+
+def _lock(file: int) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

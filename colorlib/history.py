@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from colorlib import checkpoints, distributed
-from colorlib.errors import TrainingDiverged
+from colorlib.errors import CheckpointError, RunError, TrainingDiverged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,8 +98,12 @@ class History:
 
     def _append_to_file(self, rows: list[dict[str, float]]) -> None:
         if self.path is not None and distributed.rank() == 0:
-            with open(self.path, "a", newline="") as file:
-                csv.DictWriter(file, self.columns, restval="").writerows(rows)
+            try:
+                with open(self.path, "a", newline="") as file:
+                    csv.DictWriter(file, self.columns, restval="").writerows(rows)
+            except OSError as error:
+                why = error.strerror or error
+                raise RunError(f"cannot write {self.path}: {why}; resume the run when this is mended") from error
 
     def write(self) -> None:
         """Write the whole file anew: the header and the rows so far."""
@@ -112,13 +116,25 @@ class History:
         checkpoints.write_atomic(self.path, text.getvalue().encode())
 
     def read(self, last_step: int) -> None:
-        """Read the file's rows up to a step. A last line torn by a kill lies beyond the checkpoint and is dropped."""
+        """Read the file's rows up to a step. A last line torn by a kill lies beyond the checkpoint and is dropped.
+
+        Raises CheckpointError for a file that is no table of numbers with these columns.
+        """
         if self.path is None or not self.path.is_file():
             return
-        with open(self.path, newline="") as file:
-            rows = [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
-        kept = [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) <= last_step]
-        self.rows = [{k: int(v) if k == "step" else float(v) for k, v in row.items() if v} for row in kept]
+        try:
+            with open(self.path, newline="") as file:
+                rows = [row for row in csv.DictReader(file) if None not in row and None not in row.values()]
+            kept = [row for row in rows if row["step"].isdecimal() and int(row["step"]) <= last_step]
+            self.rows = [{k: int(v) if k == "step" else float(v) for k, v in row.items() if v} for row in kept]
+            self._check_columns()
+        except (OSError, ValueError, KeyError, csv.Error) as error:
+            raise CheckpointError(f"cannot read {self.path}: {error}; remove the file to go on without it") from error
+
+    def _check_columns(self) -> None:
+        for row in self.rows:
+            if not {"step", "seconds"} <= row.keys() <= set(self.columns):
+                raise ValueError(f"expected the columns {', '.join(self.columns)}, got {', '.join(row)}")
 
 
 def _over_processes(row: dict[str, float], device: torch.device) -> dict[str, float]:

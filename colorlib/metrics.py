@@ -288,7 +288,8 @@ def _read_weights(path: str | Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged file provokes in either reader
-        raise CheckpointError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}") from error
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{path} cannot be read as weights: {why}") from error
     if not isinstance(state, dict):
         raise CheckpointError(f"expected a state dict in {path}, got {type(state).__name__}")
     return state

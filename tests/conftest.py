@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import jaxtyping
 import numpy as np
@@ -22,6 +24,18 @@ pytest_plugins = ["notebook_fixtures", "site_fixtures"]
 
 # Nothing in the tests may reach the network or leave files outside the test's own folder.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+HERE = {"127.0.0.1", "::1", "localhost", "0.0.0.0", "", None}
+
+
+def _no_network(event: str, args: tuple[Any, ...]) -> None:
+    """Python asks before each connection and each name. What fails here no `except Exception` catches."""
+    if event == "socket.connect" and isinstance(args[1], tuple) and args[1][0] not in HERE:
+        pytest.fail(f"a test reaches for {args[1][0]}")
+    if event == "socket.getaddrinfo" and args[0] not in HERE:
+        pytest.fail(f"a test asks where {args[0]} is")
+
+
+sys.addaudithook(_no_network)
 
 
 @pytest.fixture(autouse=True)

@@ -152,13 +152,15 @@ def _open(stem: Path, side: int) -> Prepared | None:
         if index["checksum"] != checksum(path):
             return None
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-        good = index["pictures"]
+        good, bad = index["pictures"], index["bad"]
         rows = np.array([picture["row"] for picture in good], dtype=np.int64)
-    except (OSError, ValueError, KeyError, TypeError):
+        names, keys = ([picture[field] for picture in good] for field in ("name", "content"))
+        fits = array.dtype == np.uint8 and array.shape[1:] == (3, side, side)
+        fits = fits and all(0 <= row < len(array) for row in rows)
+        fits = fits and all(isinstance(text, str) for text in (*names, *keys, *bad.keys(), *bad.values()))
+    except Exception:  # whatever is wrong with them, they can be made anew
         return None
-    if array.dtype != np.uint8 or array.shape[1:] != (3, side, side) or rows.max(initial=-1) >= len(array):
-        return None
-    return Prepared(array, rows, [p["name"] for p in good], [p["content"] for p in good], index["bad"])
+    return Prepared(array, rows, names, keys, bad) if fits else None
 
 
 def _build_somewhere(job: _Job, stem: Path) -> Prepared:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from colorlib.images import UNREADABLE_FORMATS
 
 # Of the pictures that no folder assigns to a split: 80 % train, 10 % val, 10 % test.
 CUTS = (0.8, 0.9)
+HASH = re.compile("[0-9a-f]{32}")
 # Out of about seventy, those that a message names.
 COMMON_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".bmp", ".gif")
 
@@ -174,11 +176,13 @@ def _entry(root: Path, path: Path) -> Entry | None:
 
 
 def _read_json(path: Path) -> dict[str, str]:
+    """The hashes that are remembered; what is damaged is forgotten."""
     try:
         content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return content if isinstance(content, dict) else {}
+    known = content.items() if isinstance(content, dict) else ()
+    return {stamp: value for stamp, value in known if isinstance(value, str) and HASH.fullmatch(value)}
 
 
 def _write_json(path: Path, content: dict[str, str]) -> None:

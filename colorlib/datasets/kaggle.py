@@ -26,6 +26,7 @@ from colorlib.color import lab_to_rgb, to_uint8
 from colorlib.datasets.base import check_indices, description, digest
 from colorlib.datasets.lightness import ALLOWED_IN_A_SET, Evidence, Lightness, evidence, luma_to_lightness
 from colorlib.errors import DataError
+from colorlib.images import one_line
 
 GET_IT = "kaggle datasets download shravankumar9892/image-colorization --unzip -p PATH"
 PARTS = ("ab1.npy", "ab2.npy", "ab3.npy")
@@ -165,7 +166,7 @@ def _map(path: Path, expected: tuple[int | str, ...]) -> np.ndarray:
     got, needed = path.stat().st_size, start + math.prod(shape) * dtype.itemsize
     if got < needed:
         raise DataError(f"{path} is truncated: expected {needed} bytes for {dtype} {shape}, got {got}; get it again")
-    if dtype != np.uint8 or not _fits(shape, expected):
+    if dtype != np.uint8 or not _fits(shape, expected) or min(shape) < 1:
         wanted = ", ".join(map(str, expected))
         raise DataError(f"{path}: expected uint8 of shape ({wanted}), got {dtype} of shape {shape}")
     return np.load(path, mmap_mode="r", allow_pickle=False)
@@ -186,8 +187,9 @@ def _header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
         with path.open("rb") as file:
             shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
             return shape, dtype, file.tell()
-    except (ValueError, KeyError, EOFError) as error:
-        raise DataError(f"{path} is no .npy array ({path.stat().st_size} bytes): {error}; get it again") from error
+    except Exception as error:  # numpy parses a header as Python: a damaged one raises nearly anything
+        why = one_line(error)[:200]
+        raise DataError(f"{path} is no .npy array ({path.stat().st_size} bytes): {why}; get it again") from error
 
 
 def _check_counts(gray: np.ndarray, parts: tuple[np.ndarray, ...], places: list[Path]) -> None:
