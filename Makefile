@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := .stamp-$(subst /,-,$(VENV))
 
-.PHONY: demo lab test lint notebooks test-notebooks experiments address handout kaggle rehearse site app clean
+.PHONY: demo lab test lint notebooks test-notebooks experiments address handout kaggle rehearse site app bench gpu torture clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml
@@ -66,6 +66,19 @@ site: $(STAMP)
 app: $(STAMP)
 	$(BIN)/python -m colorlib export --pipeline --out site/app/model
 	cd site/app && npm ci && npm run build
+
+# Speed and memory on this CPU beside code in the textbook manner, in at most 15 minutes; keep the machine idle.
+# PARTS="step data" measures these alone, PHOTOS=folder takes photographs from there. Tables; benchmarks/results/*.json.
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks $(PARTS) $(if $(PHOTOS),--photos "$(PHOTOS)")
+
+# All that a CUDA GPU is needed for, in at most 9 minutes. Installs nothing: with .venv, or else PYTHON as it is.
+gpu:
+	$(or $(wildcard $(BIN)/python),$(PYTHON)) -m benchmarks --device cuda $(PARTS) $(if $(PHOTOS),--photos "$(PHOTOS)")
+
+# Runs that are killed, disks that are full, files that are broken, in at most 30 minutes; tests/torture/results.md.
+torture: $(STAMP)
+	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python tests/torture/run.py
 
 clean:
 	rm -rf build dist runs site/_build *.egg-info .stamp-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.utils.checkpoint import checkpoint
 
 # What follows a convolution. Spectral norm is no layer: it acts on the convolution's own weights (see `conv_block`).
 NORMS: dict[str, Callable[[int], nn.Module]] = {
@@ -41,6 +42,27 @@ def norm_without_layer(norm: str) -> str:
     return "spectral" if norm == "spectral" else "none"
 
 
+class Block(nn.Sequential):
+    """Layers in a row. With `checkpointing`, training keeps only what goes in, and computes the maps between again.
+
+    Chen et al. 2016, "Training deep nets with sublinear memory cost". When the backward pass comes by, dropout draws
+    the same numbers as before, and batch norm leaves its running statistics alone.
+    """
+
+    checkpointing = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (self.checkpointing and self.training and torch.is_grad_enabled()):
+            return super().forward(x)
+        if torch.compiler.is_compiling():
+            return checkpoint(super().forward, x, use_reentrant=False)
+        return checkpoint(super().forward, x, use_reentrant=False, context_fn=self._contexts)
+
+    def _contexts(self) -> tuple[contextlib.AbstractContextManager, contextlib.AbstractContextManager]:
+        """What surrounds the layers the first time, and the second."""
+        return contextlib.nullcontext(), fixed_statistics(self)
+
+
 def conv_block(
     in_channels: int,
     out_channels: int,
@@ -52,7 +74,7 @@ def conv_block(
     bias: bool | None = None,
     transpose: bool = False,
     dropout: float = 0.0,
-) -> nn.Sequential:
+) -> Block:
     """Convolution, norm, dropout, activation, in this order: the Ck and CDk of Isola et al. 2017, appendix 6.1.
 
     Maps are padded by `(kernel - 1) // 2`, so that kernel 4 with stride 2 halves a size (with `transpose`, doubles
@@ -71,10 +93,10 @@ def conv_block(
         layers.append(nn.Dropout(dropout))
     if activation is not None:
         layers.append(activation)
-    return nn.Sequential(*layers)
+    return Block(*layers)
 
 
-def down_block(in_channels: int, out_channels: int, *, norm: str = "batch") -> nn.Sequential:
+def down_block(in_channels: int, out_channels: int, *, norm: str = "batch") -> Block:
     """One step down pix2pix's encoder: half the height and width. No bias, with or without a norm."""
     return conv_block(
         in_channels, out_channels, kernel=4, stride=2, norm=norm, activation=nn.LeakyReLU(0.2), bias=False
@@ -90,7 +112,7 @@ def up_block(
     dropout: float = 0.0,
     activation: nn.Module | None = None,
     bias: bool = False,
-) -> nn.Sequential:
+) -> Block:
     """One step up pix2pix's decoder: twice the height and width.
 
     `transpose` is the paper's transposed 4x4 convolution. `resize` repeats each pixel and then convolves 3x3, which
@@ -105,7 +127,7 @@ def up_block(
             norm=norm, dropout=dropout, activation=activation, bias=bias,
         )  # fmt: skip
     conv = conv_block(in_channels, out_channels, norm=norm, dropout=dropout, activation=activation, bias=bias)
-    return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), *conv)
+    return Block(nn.Upsample(scale_factor=2, mode="nearest"), *conv)
 
 
 class ResidualBlock(nn.Module):
@@ -154,6 +176,20 @@ class ResidualUp(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"], skip: Float[Tensor, "b s 2*h 2*w"]) -> Float[Tensor, "b c2 2*h 2*w"]:
         enlarged = nn.functional.interpolate(self.reduce(x), scale_factor=2.0, mode="nearest")
         return self.merge(torch.cat([enlarged, skip], dim=1))
+
+
+@contextlib.contextmanager
+def fixed_statistics(module: nn.Module) -> Iterator[None]:
+    """Batch norm as in training, without a change of its running statistics: for maps that are gone through twice."""
+    norms = [norm for norm in module.modules() if isinstance(norm, nn.BatchNorm2d)]
+    before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
+    for norm in norms:
+        norm.momentum, norm.num_batches_tracked = 0.0, None
+    try:
+        yield
+    finally:
+        for norm, (momentum, counter) in zip(norms, before, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, counter
 
 
 def pad_to_multiple(image: Float[Tensor, "b c h w"], multiple: int, *, minimum: int = 1) -> Float[Tensor, "b c h2 w2"]:

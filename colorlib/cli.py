@@ -27,6 +27,7 @@ COMMANDS = {
     "doctor": "say what this machine has and whether it works",
     "export": "write a generator as ONNX",
 }
+NO_MEMORY = "out of memory; try a smaller --batch-size, --size or --max-pixels"
 HELP = "\n".join(
     [
         "usage: colorlib COMMAND ...",
@@ -123,7 +124,7 @@ def _one_line(error: BaseException) -> str:
         where = f" {error.filename}" if error.filename else ""
         return f"cannot use{where}: {error.strerror}" if where else error.strerror
     if isinstance(error, MemoryError):
-        return "out of memory; try a smaller --batch-size, --size or --max-pixels"
+        return NO_MEMORY
     return " ".join(str(error).split()) or type(error).__name__
 
 
@@ -131,6 +132,8 @@ def _device_trouble(error: RuntimeError) -> str | None:
     """What to say of torch's errors that are the machine's fault, not the program's; None for another error."""
     if type(error).__name__ == "OutOfMemoryError":  # torch's, by name: `colorlib --help` does without torch
         return "the device is out of memory; try a smaller --batch-size or --size, or --device cpu"
+    if "DefaultCPUAllocator" in str(error):
+        return NO_MEMORY
     if type(error).__name__ == "AcceleratorError" or str(error).startswith("CUDA"):
         return f"the device fails: {str(error).splitlines()[0]}; see: colorlib doctor, or use --device cpu"
     return None

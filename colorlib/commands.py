@@ -31,6 +31,7 @@ from colorlib.flags import (
 )
 from colorlib.images import printable
 from colorlib.inference import Colorizer, Result
+from colorlib.memory import LARGEST, automatic_batch
 from colorlib.recipes import Recipe
 from colorlib.terminal import Progress, duration, say, stop_signals
 from colorlib.training import CROP_MARGIN, FLUSH_EVERY, Trainer
@@ -62,9 +63,11 @@ def train(flags: TrainFlags) -> int:
     given = None if flags.init is None else Colorizer.load(flags.init, "cpu").generator
     with _joined(flags.device) as device:
         source, validation = _main_process_first(lambda: _open_data(flags.data, recipe))
+        if flags.automatic_batch:
+            recipe = _with_largest_batch(recipe, source, device)
         trainer = Trainer(
             recipe, source, validation=validation, out=out, seed=flags.seed, device=device,
-            save_every=flags.save_every, overwrite=flags.overwrite,
+            save_every=flags.save_every, overwrite=flags.overwrite, compile=flags.compile,
         )  # fmt: skip
         if given is not None:
             trainer.start_from(given, f"the weights {flags.init}")
@@ -79,7 +82,9 @@ def resume(flags: ResumeFlags) -> int:
         if flags.data is not None:
             spec, recipe = flags.data, checkpoints.read_recipe(flags.run)
             source, validation = _main_process_first(lambda: _open_data(spec, recipe))
-        trainer = Trainer.resume(flags.run, source, validation=validation, device=device, **flags.target())
+        trainer = Trainer.resume(
+            flags.run, source, validation=validation, device=device, compile=flags.compile, **flags.target()
+        )
         if trainer.finished:
             say(f"{flags.run} is finished at step {trainer.step}; a new --steps, --epochs or --minutes goes further")
             return 0
@@ -118,16 +123,25 @@ def _open_data(spec: str, recipe: Recipe) -> tuple[Source, Source | None]:
         return source, None
 
 
+def _with_largest_batch(recipe: Recipe, source: Source, device: torch.device) -> Recipe:
+    """The recipe with a number where the user said auto: the run's folder keeps it, and a resumed run has it too."""
+    batch = automatic_batch(recipe, device, most=LARGEST if source.endless else len(source))
+    say(f"--batch-size auto is {batch}: what fits each process, a power of two, and no more than there are images")
+    return recipe.replace(batch_size=batch)
+
+
 def _introduction(trainer: Trainer) -> str:
     """One line: recipe, data, device, precision, parameters."""
     recipe, source, validation = trainer.recipe, trainer.source, trainer.validation
     n = "fresh images without end" if source.endless else f"{len(source):,} images"
     held_out = "" if validation is None else f", {len(validation):,} to validate"
+    parts = f" in {recipe.accumulate} parts" if recipe.accumulate > 1 else ""
     millions = [f"G {_millions(trainer.generator)}"]
     millions += [f"D {_millions(trainer.discriminator)}"] if trainer.discriminator else []
     return (
-        f"{recipe.name} on {source.name} ({n}{held_out}) at {recipe.size} px, batches of {trainer.batches.batch_size}; "
-        f"{trainer.device}, {trainer.networks.precision}; parameters: {', '.join(millions)}"
+        f"{recipe.name} on {source.name} ({n}{held_out}) at {recipe.size} px, "
+        f"batches of {trainer.batches.batch_size}{parts}; {trainer.device}, {trainer.networks.precision}; "
+        f"parameters: {', '.join(millions)}"
     )
 
 

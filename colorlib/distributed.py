@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 from typing import Any
@@ -56,6 +57,16 @@ def parallel(module: nn.Module) -> nn.Module:
     return DistributedDataParallel(module, **keep_buffers)
 
 
+def without_exchange(module: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """Within, gradients stay with their process: a later backward pass exchanges their sum."""
+    return module.no_sync() if isinstance(module, DistributedDataParallel) else contextlib.nullcontext()
+
+
+def neighbours() -> int:
+    """How many of the processes share this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if _running() else 1
+
+
 def mean(values: Tensor) -> Tensor:
     """The mean of a tensor over the processes."""
     if world_size() > 1:
@@ -71,6 +82,15 @@ def agree(flag: bool, device: torch.device) -> bool:
     box = torch.tensor(int(flag), device=device)
     dist.broadcast(box, src=0)
     return bool(box)
+
+
+def smallest(value: int, device: torch.device) -> int:
+    """The least of the processes' numbers, in every process."""
+    if world_size() == 1:
+        return value
+    box = torch.tensor(value, device=device)
+    dist.all_reduce(box, op=dist.ReduceOp.MIN)
+    return int(box)
 
 
 def wait() -> None:

@@ -148,6 +148,17 @@ def quick_scores(
     return {"ab_mae": ab_mae, "psnr": image_psnr, "chroma_ratio": ratio, "grey_psnr": grey_psnr}
 
 
+def quick_look(
+    generator: nn.Module, source: Source, n: int = 8, device: str | torch.device = "auto"
+) -> UInt8[Tensor, "3 n2 3 h w"]:
+    """The first images in three rows, grey, in a generator's colours, and as they are; its mode is given back."""
+    true = source.images(range(min(n, len(source)))).to(pick_device(device))
+    L, _ = split_lab(to_float(true))
+    with torch.inference_mode(), _eval_mode(generator):
+        rows = [_render(L, ab) for ab in (_grey(L), generator(L).float())]
+    return torch.stack([*rows, true]).cpu()
+
+
 def contact_sheet(
     models: Mapping[str, Model], source: Source, *, n: int = SHEET_IMAGES, device: str | torch.device = "auto"
 ) -> bytes:

@@ -17,6 +17,7 @@ from colorlib.recipes import RECIPES, TARGETS, Recipe, find_recipe
 # Flags that several commands share.
 Data = Annotated[str, arg(help="scenes, photos, folder:PATH, kaggle:PATH, or a set that `colorlib data list` names.")]
 Device = Annotated[str, arg(help="Where to compute: auto, cpu, cuda, cuda:N or mps; auto is cuda, else mps, else cpu.")]
+Compile = Annotated[bool, arg(help="Run the networks through torch.compile: slow to start, then faster steps.")]
 Weights = Annotated[str, arg(help="Name of weights that ship with colorlib, a run's folder, or a weights file.")]
 
 
@@ -41,6 +42,9 @@ class DemoFlags:
 @dataclass(frozen=True)
 class RecipeFlags(Recipe):
     """Every hyperparameter. The defaults are those of the recipe named by --recipe."""
+
+    batch_size: int | Literal["auto"] = 1  # type: ignore[assignment]
+    """Images in a batch, over all processes; auto: the largest power of two that fits each process's memory."""
 
     def __post_init__(self) -> None:
         """Not checked here: a new stopping target stands beside the recipe's until `settings` puts it in its place."""
@@ -70,6 +74,7 @@ class TrainFlags:
     device: Device = "auto"
     save_every: int | None = None
     """Steps between checkpoints; None: every five minutes."""
+    compile: Compile = False
 
     @classmethod
     def default(cls, args: Sequence[str]) -> TrainFlags:
@@ -85,8 +90,19 @@ class TrainFlags:
         return {name: value for name, value in given.items() if value != preset[name]}
 
     def settings(self) -> Recipe:
-        """The recipe with all changes; a stopping target replaces the recipe's. Raises ValueError if it cannot work."""
-        return find_recipe(self.recipe).replace(**self.changes())
+        """The recipe with all changes; a stopping target replaces the recipe's. Raises ValueError if it cannot work.
+
+        With `--batch-size auto` the batch is the smallest there is, till one that fits is found.
+        """
+        changes = self.changes()
+        if self.automatic_batch:
+            changes["batch_size"] = max(1, self.hyperparameters.accumulate)
+        return find_recipe(self.recipe).replace(**changes)
+
+    @property
+    def automatic_batch(self) -> bool:
+        """Whether the batch is to be the largest that fits."""
+        return self.hyperparameters.batch_size == "auto"
 
 
 def _fields(recipe: Recipe) -> dict[str, Any]:
@@ -111,6 +127,7 @@ class ResumeFlags:
     data: str | None = None
     """Where the same data are now, if they were moved; None: where they were."""
     device: Device = "auto"
+    compile: Compile = False
 
     def target(self) -> dict[str, Any]:
         """The new stopping target, empty for the old one."""

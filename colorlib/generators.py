@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from colorlib.blocks import (
+    Block,
     ResidualBlock,
     ResidualUp,
     down_block,
@@ -257,7 +258,7 @@ def _torchvision_stages(backbone: str, pretrained: bool, rng: torch.Generator | 
         ) from error
     plan = BACKBONES[backbone]
     chain = [layer for name in plan.trunk.split() for layer in _flat(getattr(network, name), name)]
-    return nn.ModuleList(nn.Sequential(*chain[start:end]) for start, end in pairwise((0, *plan.ends)))
+    return nn.ModuleList(Block(*chain[start:end]) for start, end in pairwise((0, *plan.ends)))
 
 
 def _flat(layer: nn.Module, name: str) -> list[nn.Module]:

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import torch
 from torch import nn
 
+from colorlib.blocks import Block
 from colorlib.devices import Precision
 from colorlib.discriminators import STRIDED_LAYERS, PatchGAN
 from colorlib.generators import BackboneUNet, ResUNet, UNet
@@ -25,7 +26,7 @@ RECEPTIVE_FIELDS = tuple(STRIDED_LAYERS)
 MAX_DEPTH = 8
 TARGETS = ("steps", "epochs", "minutes")
 # Younger than the first runs. At its default one is left out of the JSON: their fingerprints and files stay good.
-ADDED_LATER = ("zoom", "tone")
+ADDED_LATER = ("zoom", "tone", "accumulate", "checkpointing")
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,10 @@ class Recipe:
     """Side of the training images, in pixels."""
     batch_size: int = 1
     """Images in a batch, over all processes."""
+    accumulate: int = 1
+    """Parts that a batch goes through the networks in, for less memory; gradients are averaged over them."""
+    checkpointing: bool = False
+    """Keep one map a block of G for the backward pass and compute the others again: less memory, more time."""
     zoom: float = 1.0
     """Random crops are 1 to this many times `size` wide, and scaled down to it."""
     tone: float = 0.0
@@ -106,8 +111,10 @@ class Recipe:
             raise ValueError(f"expected tone in 0..1, got {self.tone}")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"expected betas in 0..1, 1 not included, got {self.betas}")
-        for field in ("n_critic", "width", "d_width", "size", "batch_size"):
+        for field in ("n_critic", "width", "d_width", "size", "batch_size", "accumulate"):
             self._expect_positive(field)
+        if self.accumulate > self.batch_size:
+            raise ValueError(f"expected accumulate of at most batch_size, {self.batch_size}, got {self.accumulate}")
         for field in ("lr_g", "lr_d", "d_loss_weight"):
             self._expect_positive(field)
         for field in ("clip", *TARGETS):
@@ -187,7 +194,7 @@ class Recipe:
         """Read what `to_json` wrote. Raises ValueError that names what is wrong (the file may be edited by hand)."""
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"expected a recipe as JSON, got text that is not: {error}") from error
         if not isinstance(values, dict):
             raise ValueError(f"expected a recipe as a JSON object, got {type(values).__name__}")
@@ -237,16 +244,21 @@ def _check_type(field: str, hint: Any, value: Any) -> None:
 def _is_number(value: Any, kind: type) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else int):
         return False
-    return math.isfinite(value)
+    return abs(value) < 2**63 if isinstance(value, int) else math.isfinite(value)
 
 
 def build_generator(recipe: Recipe, rng: torch.Generator | None = None) -> nn.Module:
     """The generator of a recipe, initialised from `rng`: `(B, 1, H, W)` lightness to `(B, 2, H, W)` chroma."""
     width, dropout, norm = recipe.width, recipe.dropout, recipe.g_norm
     if recipe.generator == "backbone":
-        return BackboneUNet(width=width, dropout=dropout, norm=norm, rng=rng)
-    kind = UNet if recipe.generator == "unet" else ResUNet
-    return kind(depth=recipe.resolved_depth, width=width, dropout=dropout, norm=norm, rng=rng)
+        generator: nn.Module = BackboneUNet(width=width, dropout=dropout, norm=norm, rng=rng)
+    else:
+        kind = UNet if recipe.generator == "unet" else ResUNet
+        generator = kind(depth=recipe.resolved_depth, width=width, dropout=dropout, norm=norm, rng=rng)
+    for block in generator.modules():
+        if isinstance(block, Block):
+            block.checkpointing = recipe.checkpointing
+    return generator
 
 
 def build_discriminator(recipe: Recipe, rng: torch.Generator | None = None) -> nn.Module | None:

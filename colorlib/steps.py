@@ -5,7 +5,8 @@ G maps lightness L to chroma ab. D scores patches of `cat([L, ab], 1)`, so that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from colorlib import distributed
 from colorlib.augmentation import TONE_NUMBERS, tone_curve
+from colorlib.blocks import fixed_statistics
 from colorlib.checkpoints import load_weights, pack_optimizer, unpack_optimizer
 from colorlib.color import split_lab, to_float
 from colorlib.devices import autocast, make_rng, pick_precision
@@ -111,25 +113,53 @@ def gradient_norm(module: nn.Module) -> Tensor:
     return torch.stack([p.grad.norm() for p in module.parameters() if p.grad is not None]).norm()
 
 
+@contextmanager
+def without_gradients(module: nn.Module | None) -> Iterator[None]:
+    """Within, a module passes gradients on to what it is given: those of its weights would be computed for nothing."""
+    if module is not None:
+        module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        if module is not None:
+            module.requires_grad_(True)
+
+
+def _mean(parts: Sequence[tuple[float, Losses]]) -> Losses:
+    """The mean of each value over a batch, from its mean over each part and the part's share; without a graph."""
+    _, first = parts[0]
+    if len(parts) == 1:
+        return {name: value.detach() for name, value in first.items()}
+    return {name: torch.stack([share * values[name].detach() for share, values in parts]).sum() for name in first}
+
+
 class Networks:
     """Both networks with their optimizers, and one step of training: D first, then G on the same fake.
 
     Args:
         recipe: every hyperparameter; the precision `auto` is resolved for `device`.
         seed: decides the first weights and the penalty's interpolations.
+        compile: run G through `torch.compile`, and D where no gradient penalty needs its second derivative.
+        alone: exchange nothing with other processes, for a step that is only tried.
     """
 
-    def __init__(self, recipe: Recipe, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, recipe: Recipe, seed: int, device: torch.device, *, compile: bool = False, alone: bool = False
+    ) -> None:
         self.recipe, self.seed, self.device = recipe, seed, device
         self.precision = pick_precision(recipe.precision, device)
         self.generator = self._place(build_generator(recipe, make_rng(seed, "generator")))
-        self._g = distributed.parallel(self.generator)
+        # Compiled for training alone: the pictures and scores between are made in other modes and sizes.
+        g: Any = torch.compile(self.generator) if compile else self.generator
+        self._g: nn.Module = g if alone else distributed.parallel(g)
         self._optimizers = {"optimizer_g": self._make_optimizer(self.generator, recipe.lr_g)}
         self.d_loss: DiscriminatorLoss | None = None
         discriminator = build_discriminator(recipe, make_rng(seed, "discriminator"))
         if discriminator is not None:
+            if compile and not recipe.lambda_gp:
+                discriminator.compile()  # in place: the names of its weights stay
             self.d_loss = DiscriminatorLoss(self._place(discriminator), recipe)
-            self._d = distributed.parallel(self.d_loss)
+            self._d = self.d_loss if alone else distributed.parallel(self.d_loss)
             self._optimizers["optimizer_d"] = self._make_optimizer(discriminator, recipe.lr_d)
         self._scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.average: AveragedModel | None = None
@@ -175,62 +205,82 @@ class Networks:
         adversarial = self.d_loss is not None and step >= self.recipe.pretrain_steps
         values: Losses = {}
         for i, images in enumerate(batches):
-            last = i == len(batches) - 1
             L, real_ab = split_lab(to_float(images.to(self.device, non_blocking=True)))
             if self.recipe.tone:
                 rng = self._share_rng("tone", TONE_NUMBERS * len(images), step, i)
                 L = tone_curve(L, self.recipe.tone, torch.rand(len(images), TONE_NUMBERS, generator=rng))
-            with autocast(self.device, self.precision), torch.set_grad_enabled(last):
-                fake_ab = self._g(L).float()
+            fake_ab = None
+            if self.recipe.accumulate == 1:
+                with torch.set_grad_enabled(i == len(batches) - 1):
+                    fake_ab = self._fake(L)
             if adversarial:
                 rng = self._share_rng("penalty", len(images), step, i)
-                values = self.update_discriminator(L, real_ab, fake_ab.detach(), rng, diagnose=diagnose)
+                values = self.update_discriminator(L, real_ab, fake_ab, rng, diagnose=diagnose)
         return values | self.update_generator(L, real_ab, fake_ab, adversarial=adversarial, diagnose=diagnose)
 
-    def update_discriminator(
-        self, L: Tensor, real_ab: Tensor, fake_ab: Tensor, rng: torch.Generator, *, diagnose: bool = False
-    ) -> Losses:
-        """Equation 1 of Isola et al. 2017, D's side: tell true colours from G's. `fake_ab` is detached."""
-        assert self.d_loss is not None, "this recipe has no discriminator"
-        optimizer = self._optimizers["optimizer_d"]
-        optimizer.zero_grad()
+    def _fake(self, L: Tensor) -> Tensor:
         with autocast(self.device, self.precision):
-            losses = self._d(L, real_ab, fake_ab, rng)
-        self._scaler.scale(self.d_loss.total(losses)).backward()
-        self._scaler.unscale_(optimizer)
-        if diagnose:
-            losses["grad_norm_d"] = gradient_norm(self.d_loss)
-        self._scaler.step(optimizer)
+            return self._g(L).float()
+
+    def _parts(self, module: nn.Module, *batch: Tensor) -> Iterator[tuple[float, tuple[Tensor, ...]]]:
+        """The parts of a batch, each with its share of the batch; the last part's backward pass exchanges gradients."""
+        parts = list(zip(*(tensor.chunk(self.recipe.accumulate) for tensor in batch), strict=True))
+        for i, part in enumerate(parts, start=1):
+            with nullcontext() if i == len(parts) else distributed.without_exchange(module):
+                yield len(part[0]) / len(batch[0]), part
+
+    def update_discriminator(
+        self, L: Tensor, real_ab: Tensor, fake_ab: Tensor | None, rng: torch.Generator, *, diagnose: bool = False
+    ) -> Losses:
+        """Equation 1 of Isola et al. 2017, D's side: tell true colours from G's. Without a fake each part makes one."""
+        assert self.d_loss is not None, "this recipe has no discriminator"
+        optimizer, found = self._optimizers["optimizer_d"], []
+        optimizer.zero_grad()
+        for share, (L_part, real_part) in self._parts(self._d, L, real_ab):
+            if fake_ab is None:
+                with torch.no_grad(), fixed_statistics(self.generator):
+                    fake = self._fake(L_part)
+            else:
+                fake = fake_ab.detach()
+            with autocast(self.device, self.precision):
+                losses = self._d(L_part, real_part, fake, rng)
+            self._scaler.scale(share * self.d_loss.total(losses)).backward()
+            found.append((share, losses))
+        values = _mean(found) | self._apply(optimizer, {"grad_norm_d": self.d_loss} if diagnose else {})
         if self.recipe.clip is not None:
             clip_weights(self.d_loss, self.recipe.clip)
-            losses["clipped_share"] = clipped_share(self.d_loss, self.recipe.clip)
-        return {name: value.detach() for name, value in losses.items()}
+            values["clipped_share"] = clipped_share(self.d_loss, self.recipe.clip)
+        return values
 
     def update_generator(
-        self, L: Tensor, real_ab: Tensor, fake_ab: Tensor, *, adversarial: bool, diagnose: bool = False
+        self, L: Tensor, real_ab: Tensor, fake_ab: Tensor | None, *, adversarial: bool, diagnose: bool = False
     ) -> Losses:
         """Equation 4 of Isola et al. 2017, G's side: fool D, and stay near the truth. `fake_ab` carries G's graph."""
-        optimizer = self._optimizers["optimizer_g"]
+        optimizer, found = self._optimizers["optimizer_g"], []
         optimizer.zero_grad()
         d_loss = self.d_loss if adversarial else None
-        if d_loss is not None:
-            d_loss.requires_grad_(False)  # D only passes the gradient on: its own would be computed for nothing
-        with autocast(self.device, self.precision):
-            losses = generator_losses(L, real_ab, fake_ab, d_loss)
-        total = generator_total(losses, self.recipe)
-        if d_loss is not None and diagnose:
-            losses["adversarial_share"] = adversarial_share(losses, self.recipe, fake_ab)
-        self._scaler.scale(total).backward()
-        self._scaler.unscale_(optimizer)
-        if diagnose:
-            losses["grad_norm_g"] = gradient_norm(self.generator)
-        self._scaler.step(optimizer)
-        self._scaler.update()
-        if d_loss is not None:
-            d_loss.requires_grad_(True)
+        with without_gradients(d_loss):
+            for share, (L_part, real_part) in self._parts(self._g, L, real_ab):
+                fake = self._fake(L_part) if fake_ab is None else fake_ab
+                with autocast(self.device, self.precision):
+                    losses = generator_losses(L_part, real_part, fake, d_loss)
+                losses["g_loss"] = generator_total(losses, self.recipe)
+                if d_loss is not None and diagnose:
+                    losses["adversarial_share"] = adversarial_share(losses, self.recipe, fake)
+                self._scaler.scale(share * losses["g_loss"]).backward()
+                found.append((share, losses))
+        values = _mean(found) | self._apply(optimizer, {"grad_norm_g": self.generator} if diagnose else {})
         if self.average is not None:
             self.average.update_parameters(self.generator)
-        return {name: value.detach() for name, value in {**losses, "g_loss": total}.items()}
+        return values
+
+    def _apply(self, optimizer: torch.optim.Optimizer, measured: dict[str, nn.Module]) -> Losses:
+        """Change the weights by their gradients, whose norms are measured for the modules that are named."""
+        self._scaler.unscale_(optimizer)
+        norms = {name: gradient_norm(module) for name, module in measured.items()}
+        self._scaler.step(optimizer)
+        self._scaler.update()  # before this optimizer's next step: a critic takes several
+        return norms
 
     def adjust(self, recipe: Recipe) -> None:
         """Go on with the loss weights, bounds and learning rates of another recipe; the networks stay what they are."""

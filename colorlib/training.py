@@ -10,6 +10,7 @@ import json
 import math
 import time
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +18,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from colorlib import checkpoints, distributed
-from colorlib.color import join_lab, split_lab, to_float, to_uint8
+from colorlib import checkpoints, distributed, memory
 from colorlib.datasets import Batches, Source, open_source
 from colorlib.devices import derive_seed, pick_device
 from colorlib.errors import CheckpointError, RunError
-from colorlib.evaluation import quick_scores
+from colorlib.evaluation import quick_look, quick_scores
 from colorlib.history import TIMING_COLUMNS, History, Record
 from colorlib.recipes import TARGETS, Recipe
 from colorlib.steps import Networks
@@ -34,8 +34,12 @@ FLUSH_EVERY = 10  # steps between two looks at the losses; the measures that cos
 SAVE_SECONDS = 300.0
 VALIDATIONS = 20  # in a run; one in a hundred steps where the run is counted in minutes
 CALIBRATION_BATCHES = 8  # for batch norm's statistics of averaged weights
+COMPILER = ("torch._dynamo", "torch._inductor")  # what torch.compile raises its own errors from
 # The paper trains on 256 px crops of images resized to 286 px.
 CROP_MARGIN = 286 / 256
+# What source.json says of a run, and of its data.
+SETTINGS = {"train": dict, "validation": dict | None, "seed": int, "save_every": int | None, "validate_every": int}
+SOURCE = {"spec": str, "split": str, "size": int, "n": int, "fingerprint": str}
 # What may change while a run goes on; the others decide what the networks are, or which batches they see.
 ADJUSTABLE = ("lambda_l1", "d_loss_weight", "clip", "lambda_gp", "lr_g", "lr_d")
 
@@ -54,9 +58,10 @@ class Trainer:
         save_every: steps between checkpoints; None: every five minutes.
         validate_every: steps between validations; None: twenty times in the run.
         overwrite: replace the run that `out` may hold.
+        compile: run the networks through `torch.compile`: minutes to start with, and then faster steps.
 
     Raises:
-        ValueError: the recipe cannot work with this source or device.
+        ValueError: the recipe or a setting cannot work, with this source or device or at all.
         RunError: `out` already holds a run.
     """
 
@@ -72,13 +77,17 @@ class Trainer:
         save_every: int | None = None,
         validate_every: int | None = None,
         overwrite: bool = False,
+        compile: bool = False,
     ) -> None:
+        for name, every in {"save_every": save_every, "validate_every": validate_every}.items():
+            if every is not None and every < 1:
+                raise ValueError(f"expected {name} of at least 1 step (None: automatic), got {every}")
         self.recipe, self.source, self.validation, self.seed = recipe, source, validation, seed
         self.out = None if out is None else Path(out)
         if self.out and checkpoints.is_run(self.out) and not overwrite:
             raise RunError(f"{self.out} already holds a run; resume it, choose another folder, or overwrite it")
         self.device = distributed.join(pick_device(device))
-        self.networks = Networks(recipe, seed, self.device)
+        self.networks = Networks(recipe, seed, self.device, compile=compile)
         self.batches = self._make_batches()
         self.step, self.seconds, self.save_every = 0, 0.0, save_every
         self.validate_every = validate_every or max(1, (self.target_steps or 100 * VALIDATIONS) // VALIDATIONS)
@@ -86,7 +95,8 @@ class Trainer:
         columns = ["step", "epoch", *self.networks.columns(), *validated, *TIMING_COLUMNS]
         path = None if self.out is None else self.out / "history.csv"
         self._history = History(columns, self._rounds(recipe.pretrain_steps) * recipe.batch_size, path)
-        self._folder_ready, self._calibrated_at = False, -1
+        self._folder_ready, self._calibrated_at, self._saved_at = False, -1, -1
+        self._lock = None if self.out is None or distributed.rank() else checkpoints.RunLock(self.out)
         self._last_save = time.monotonic()
 
     def _make_batches(self) -> Batches:
@@ -184,17 +194,18 @@ class Trainer:
         """
         if steps is not None and steps < 0:
             raise ValueError(f"expected a number of steps of at least 0, got {steps}")
-        self._prepare_folder()
-        last = None if steps is None else self.step + steps
-        loader = self.batches.prefetch(self._batches_before(self.step))
-        try:
-            while not self._reached(last):
-                yield self._timed_step(loader)
-        finally:
-            loader.close()
-        self._history.flush(self.device)
-        if self.out:
-            self.save()
+        with self._writing():
+            self._prepare_folder()
+            last = None if steps is None else self.step + steps
+            loader = self.batches.prefetch(self._batches_before(self.step), pin=self.device.type == "cuda")
+            try:
+                while not self._reached(last):
+                    yield self._timed_step(loader)
+            finally:
+                loader.close()
+            self._history.flush(self.device)
+            if self.out and self._saved_at != self.step:
+                self.save()
 
     def _reached(self, last: int | None) -> bool:
         if last is not None:
@@ -229,10 +240,14 @@ class Trainer:
             with torch.random.fork_rng(devices):
                 torch.manual_seed(derive_seed(self.seed, "dropout", self.step, distributed.rank()))
                 return self.networks.train_step(batches, self.step, diagnose=diagnose)
-        except torch.OutOfMemoryError as error:
-            batch, size = self.recipe.batch_size, self.recipe.size
-            hint = f"try a batch of {batch // 2}" if batch > 1 else "try a smaller size or width"
-            raise RunError(f"out of memory on {self.device} with batches of {batch} at {size} px; {hint}") from error
+        except (RuntimeError, MemoryError) as error:
+            if type(error).__module__.startswith(COMPILER):
+                why = str(error).strip().splitlines()[0]
+                raise RunError(f"torch.compile fails here ({why}); train without it") from error
+            if not memory.is_full(error):
+                raise
+        # Not in the except clause, where the error still holds what the failed step had made.
+        raise RunError(memory.advice(self.recipe, self.device))
 
     def adjust(self, recipe: Recipe) -> None:
         """Go on with another recipe from the next step on: other loss weights, bound of the weights, learning rates.
@@ -259,27 +274,33 @@ class Trainer:
         assert self.validation is not None, "checked by the caller"
         scores = quick_scores(self.averaged_generator, self.validation, device=self.device)
         if self.out:
-            self._write_sample(self.out / "samples" / f"{self.step:08d}.png")
+            self._write_samples(self.out / "samples" / f"{self.step:08d}.png")
         return {f"val_{name}": value for name, value in scores.items()}
 
-    def _write_sample(self, path: Path) -> None:
-        """A picture of eight validation images in three rows: grey, predicted, true."""
+    def _write_samples(self, path: Path) -> None:
         from PIL import Image
 
         assert self.validation is not None, "checked by the caller"
-        true = self.validation.images(range(min(8, len(self.validation)))).to(self.device)
-        L, ab = split_lab(to_float(true))
-        generator = self.averaged_generator.eval()
-        with torch.inference_mode():
-            rows = [to_uint8(join_lab(L, x, gamut="chroma")) for x in (torch.zeros_like(ab), generator(L).float())]
-        picture = torch.cat([torch.cat(list(row), 2) for row in (*rows, true)], 1)
+        rows = quick_look(self.averaged_generator, self.validation, device=self.device)
+        picture = torch.cat([torch.cat(list(row), 2) for row in rows], 1)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture.permute(1, 2, 0).cpu().numpy()).save(path)
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(picture.permute(1, 2, 0).numpy()).save(path)
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror or error}; free some space") from error
 
     # --- the run's folder ------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Keep other trainers out of the run's folder meanwhile. Raises RunError where one is writing into it."""
+        if self._lock is None:
+            yield
+            return
+        if self._folder_ready and not self._lock.run.is_dir():
+            raise RunError(f"expected the run's folder {self.out}, which is gone; start the run again")
+        with self._lock:
+            yield
 
     def _prepare_folder(self) -> None:
         """Make the run's folder before step 0: a run that is killed at once can still be resumed."""
@@ -289,7 +310,6 @@ class Trainer:
         settings = {"seed": self.seed, "save_every": self.save_every, "validate_every": self.validate_every}
         described = {"train": self.source.describe(), "validation": validation, **settings}
         try:
-            self.out.mkdir(parents=True, exist_ok=True)
             checkpoints.remove_run(self.out)  # last: what can fail has been done, and the old run is still there
             self._history.write()
         except OSError as error:
@@ -310,15 +330,16 @@ class Trainer:
         """Write a checkpoint and RUN/generator.safetensors. Raises RunError; what was saved before is then intact."""
         if self.out is None:
             raise ValueError("expected a trainer with a folder to save in, got out=None")
-        self._prepare_folder()
-        self._history.flush(self.device)
-        if distributed.rank() == 0:
-            generator = self.averaged_generator  # calibrated before it is packed
-            tensors, state = self.networks.pack()
-            checkpoints.save_checkpoint(self.out, self.step, tensors, {"seconds": self.seconds, **state})
-            self._write_generator(generator)
-        distributed.wait()
-        self._last_save = time.monotonic()
+        with self._writing():
+            self._prepare_folder()
+            self._history.flush(self.device)
+            if distributed.rank() == 0:
+                generator = self.averaged_generator  # calibrated before it is packed
+                tensors, state = self.networks.pack()
+                checkpoints.save_checkpoint(self.out, self.step, tensors, {"seconds": self.seconds, **state})
+                self._write_generator(generator)
+            distributed.wait()
+        self._last_save, self._saved_at = time.monotonic(), self.step
 
     def _write_generator(self, generator: nn.Module) -> None:
         assert self.out is not None, "checked by the caller"
@@ -333,6 +354,7 @@ class Trainer:
         *,
         validation: Source | None = None,
         device: str | torch.device = "auto",
+        compile: bool = False,
         **target: Any,
     ) -> Trainer:
         """A trainer that goes on where a run's latest checkpoint stands, at step 0 if it has none.
@@ -349,8 +371,11 @@ class Trainer:
         settings = {name: described[name] for name in ("seed", "save_every", "validate_every")}
         if target:
             recipe = recipe.replace(**target)
-        trainer = cls(recipe, source, validation=validation, out=out, device=device, overwrite=True, **settings)
-        trainer._restore()
+        trainer = cls(
+            recipe, source, validation=validation, out=out, device=device, overwrite=True, compile=compile, **settings
+        )
+        with trainer._writing():
+            trainer._restore()
         return trainer
 
     def _restore(self) -> None:
@@ -364,6 +389,7 @@ class Trainer:
         except CheckpointError as error:
             raise CheckpointError(f"{self.out}: {error}") from error
         self.step, self.seconds, self._folder_ready = state["step"], float(state.get("seconds", 0)), True
+        self._saved_at = self.step
         self._history.read(self.step)
         if distributed.rank() == 0:
             checkpoints.write_atomic(self.out / "recipe.json", self.recipe.to_json().encode())
@@ -381,14 +407,16 @@ def needs_new_run(recipe: Recipe, other: Recipe) -> list[str]:
 
 def _read_source(out: Path) -> dict[str, Any]:
     path = out / "source.json"
-    try:
-        described = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {path}: {error}") from error
-    missing = {"train", "validation", "seed", "save_every", "validate_every"} - set(described)
-    if missing:
-        raise CheckpointError(f"expected {path} to name {', '.join(sorted(missing))}")
+    described = checkpoints.read_json(path)
+    if not _fits(described, SETTINGS) or not _fits(described["train"], SOURCE):
+        raise CheckpointError(f"expected {path} to name {', '.join(SETTINGS)}, and of its data {', '.join(SOURCE)}")
+    if described["validation"] is not None and not _fits(described["validation"], SOURCE):
+        raise CheckpointError(f"expected {path} to name of its validation {', '.join(SOURCE)}")
     return described
+
+
+def _fits(values: Any, kinds: dict[str, Any]) -> bool:
+    return isinstance(values, dict) and all(isinstance(values.get(name, ...), kinds[name]) for name in kinds)
 
 
 def _same_data(out: Path, described: dict[str, Any], source: Source | None) -> Source:

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from colorlib import checkpoints, cli, commands, flags, terminal
+from colorlib import checkpoints, cli, commands, flags, memory, terminal
 from colorlib.cli import main
 from colorlib.inference import Colorizer
 from colorlib.recipes import RECIPES, Recipe
@@ -175,6 +175,22 @@ def test_flags_are_the_recipe_with_changes() -> None:
     assert (given.data, given.seed, given.save_every, given.out) == ("folder:photos", 4, 100, Path("runs/mine"))
 
 
+def test_a_batch_of_auto_becomes_a_number_that_the_run_keeps(
+    train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In two parts, of which three images fit at a time, or a hundred: but there are eight photographs only."""
+    need = memory.Need(networks=1000, image=100)
+    monkeypatch.setattr(memory, "measure", lambda *_: need)
+    for fits, batch in ((3, 4), (100, 8)):
+        monkeypatch.setattr(memory, "free_memory", lambda device, fits=fits: need.of(fits) / memory.COMPUTED_SHARE)
+        run = train("--batch-size", "auto", "--accumulate", "2", out=f"fits {fits}")
+        assert checkpoints.read_recipe(run).batch_size == batch
+    assert main(["resume", str(run), "--steps", "4"]) == 0
+    assert checkpoints.read_recipe(run).batch_size == batch
+    said = capsys.readouterr().out
+    assert "--batch-size auto is 4: " in said and "batches of 4 in 2 parts; cpu" in said
+
+
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_without_changes_the_settings_are_the_recipe(name: str) -> None:
     assert parsed(f"--recipe={name}").settings() == RECIPES[name]
@@ -184,6 +200,14 @@ def test_without_changes_the_settings_are_the_recipe(name: str) -> None:
 def test_a_new_target_replaces_the_recipes(flag: str, value: float) -> None:
     settings = parsed(f"--{flag}", "7").settings()
     assert {name: getattr(settings, name) for name in flags.TARGETS} == {**dict.fromkeys(flags.TARGETS), flag: value}
+
+
+def test_flags_that_take_less_memory() -> None:
+    given = parsed("--batch-size=auto", "--accumulate=4", "--checkpointing", "--compile")
+    assert (given.automatic_batch, given.compile) == (True, True)
+    # Until it is known what fits, the batch is the smallest that can be had in four parts.
+    assert given.settings() == RECIPES["pix2pix"].replace(accumulate=4, checkpointing=True, batch_size=4)
+    assert not parsed("--batch-size=8").automatic_batch and parsed("--batch-size=8").settings().batch_size == 8
 
 
 @pytest.mark.parametrize(
@@ -690,6 +714,10 @@ def test_export(train: Callable[..., Path], tmp_path: Path, capsys: pytest.Captu
         ),
         (OSError(errno.ENOSPC, "No space left on device"), "colorlib: No space left on device"),
         (MemoryError(), "colorlib: out of memory; try a smaller --batch-size, --size or --max-pixels"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+            "colorlib: out of memory; try a smaller",
+        ),
         (ValueError("two\n  lines"), "colorlib: two lines"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried"), "colorlib: the device is out of memory; try"),
         (

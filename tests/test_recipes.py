@@ -45,13 +45,13 @@ def test_fingerprint_tells_recipes_apart() -> None:
 
 
 def test_younger_hyperparameters_leave_old_recipes_as_they_were() -> None:
-    """Files and fingerprints from before `zoom` and `tone` stay good, and the two tell recipes apart all the same."""
+    """Files and fingerprints from before they were added stay good, and they tell recipes apart all the same."""
     recipe = RECIPES["pix2pix"]
     assert recipe.fingerprint == "9d50ac15bfaa"  # as it stands beside rows that were measured before
-    assert not {"zoom", "tone"} & json.loads(recipe.to_json()).keys()
-    for change in ({"zoom": 1.5}, {"tone": 0.5}):
-        changed = recipe.replace(**change)
-        assert changed.fingerprint != recipe.fingerprint
+    assert not {"zoom", "tone", "accumulate", "checkpointing"} & json.loads(recipe.to_json()).keys()
+    for change in ({"zoom": 1.5}, {"tone": 0.5}, {"accumulate": 2}, {"checkpointing": True}):
+        changed = recipe.replace(batch_size=2, **change)
+        assert changed.fingerprint != recipe.replace(batch_size=2).fingerprint
         assert Recipe.from_json(changed.to_json()) == changed
 
 
@@ -76,6 +76,10 @@ def test_younger_hyperparameters_leave_old_recipes_as_they_were() -> None:
         ({"steps": 0}, "steps"),
         ({"zoom": 0.9}, "zoom"),
         ({"tone": 1.1}, "tone"),
+        ({"accumulate": 0}, "accumulate above 0"),
+        ({"accumulate": 3, "batch_size": 2}, "accumulate of at most batch_size, 2, got 3"),
+        ({"checkpointing": 1}, "checkpointing as bool"),
+        ({"batch_size": "auto"}, "batch_size as int"),
         ({"width": "64"}, "width"),
         ({"lamda_l1": 10}, "no lamda_l1"),
     ],

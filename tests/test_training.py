@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import multiprocessing
@@ -237,17 +238,6 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, source, recipe:
     assert all(torch.isfinite(tensor).all() for tensor in weights(resumed.generator).values())
 
 
-def test_no_memory_names_a_smaller_batch(monkeypatch, source, recipe: Recipe) -> None:
-    trainer = Trainer(recipe, source)
-
-    def full(*args, **kwargs):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(trainer.networks, "train_step", full)
-    with pytest.raises(RunError, match="batches of 4 at 16 px; try a batch of 2"):
-        run_to_end(trainer)
-
-
 def test_a_full_disk_is_one_line_and_the_old_checkpoint_stays(tmp_path: Path, monkeypatch, source, recipe) -> None:
     trainer = Trainer(recipe, source, out=tmp_path, save_every=2)
     records = trainer.run()
@@ -261,6 +251,36 @@ def test_a_full_disk_is_one_line_and_the_old_checkpoint_stays(tmp_path: Path, mo
         with pytest.raises(RunError, match="No space left on device"):
             next(records), next(records)
     assert Trainer.resume(tmp_path, source).step == 2
+
+
+def test_a_compiled_run_goes_on_without_the_compiler(tmp_path: Path, monkeypatch, source, recipe: Recipe) -> None:
+    """Its files have the same names in them, and with a backend that only runs what it is given, the same numbers."""
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    compiled = run_to_end(Trainer(recipe, source, out=tmp_path / "run", compile=True), steps=2)
+    assert compiled.networks._g is not compiled.generator
+    resumed = run_to_end(Trainer.resume(tmp_path / "run", source))
+    whole = run_to_end(Trainer(recipe, source))
+    assert_equal_weights(weights(resumed.generator), weights(whole.generator))
+    assert_equal_weights(weights(resumed.discriminator), weights(whole.discriminator))
+
+
+def test_a_compiler_that_fails_is_one_line(monkeypatch, source, recipe: Recipe) -> None:
+    trainer, error = Trainer(recipe, source), type("InductorError", (RuntimeError,), {"__module__": "torch._inductor"})
+
+    def broken(*args, **kwargs):
+        raise error("No working C++ compiler found.\n\nSet TORCHDYNAMO_VERBOSE=1")
+
+    monkeypatch.setattr(trainer.networks, "train_step", broken)
+    with pytest.raises(
+        RunError, match=r"torch.compile fails here \(No working C\+\+ compiler found\.\); train without"
+    ):
+        run_to_end(trainer)
+
+
+@pytest.mark.parametrize("name", ["save_every", "validate_every"])
+def test_every_so_many_steps_is_one_at_least(source, recipe: Recipe, name: str) -> None:
+    with pytest.raises(ValueError, match=rf"expected {name} of at least 1 step \(None: automatic\), got 0"):
+        Trainer(recipe, source, **{name: 0})
 
 
 def test_saving_needs_a_folder(source, recipe: Recipe) -> None:

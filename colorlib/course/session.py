@@ -17,10 +17,10 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from colorlib.color import join_lab, split_lab, to_float, to_uint8
 from colorlib.course.diagnosis import Finding, diagnose
 from colorlib.datasets import Source
 from colorlib.errors import ColorlibError
+from colorlib.evaluation import quick_look
 from colorlib.recipes import Recipe
 from colorlib.training import Trainer, needs_new_run
 
@@ -183,19 +183,8 @@ class Session:
         trainer = self.trainer
         history = trainer.history
         findings = [] if self.failure else diagnose(history, trainer.recipe)
-        return Look(
-            self.state, trainer.step, trainer.recipe, history, self._samples(), findings, self.waiting, self.failure
-        )
-
-    @torch.inference_mode()
-    def _samples(self) -> UInt8[Tensor, "3 n 3 h w"]:
-        true = self.validation.images(range(min(N_SAMPLES, len(self.validation)))).to(self.trainer.device)
-        L, ab = split_lab(to_float(true))
-        generator = self.trainer.generator.eval()
-        predicted = generator(L).float()
-        generator.train()
-        grey, coloured = (to_uint8(join_lab(L, x, gamut="chroma")) for x in (torch.zeros_like(ab), predicted))
-        return torch.stack([grey, coloured, true]).cpu()
+        samples = quick_look(trainer.generator, self.validation, N_SAMPLES, trainer.device)
+        return Look(self.state, trainer.step, trainer.recipe, history, samples, findings, self.waiting, self.failure)
 
 
 def check_batch(recipe: Recipe, source: Source) -> None:

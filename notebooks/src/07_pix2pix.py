@@ -293,8 +293,8 @@ print(f"largest difference after ten steps: {difference:.1e}")
 assert difference <= 1e-6, "expected the library's weights"
 
 # %% [markdown]
-# Equal. From here on the library's step is used. It is the same lines, with precision, several
-# processes and other losses taken care of:
+# Equal. From here on the library's step is used. It is the same lines, with half precision, batches
+# in parts, several processes and other losses taken care of:
 
 # %%
 show_source(Networks.update_discriminator)
