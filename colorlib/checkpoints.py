@@ -1,6 +1,6 @@
 """What a run leaves on disk: safetensors for tensors, JSON for the rest, and never half a checkpoint.
 
-    RUN/recipe.json  source.json  history.csv  samples/  generator.safetensors  checkpoints/STEP/  latest
+    RUN/recipe.json  source.json  history.csv  samples/  generator.safetensors  checkpoints/STEP/  latest  .lock
 
 A checkpoint is written as a new folder, flushed to the disk, renamed into place, and only then named in `latest`,
 which is replaced atomically. Whatever kills the process in between, `latest` names a whole checkpoint or none. A lock
