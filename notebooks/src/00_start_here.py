@@ -360,7 +360,7 @@ for record in doomed.run():
 lost_history = doomed.history["l1"]
 del doomed
 
-for path in sorted(folder.iterdir()):
+for path in sorted(folder.glob("[!.]*")):
     print(path.name)
 print("checkpoints of the steps", sorted(int(path.name) for path in folder.glob("checkpoints/*")))
 print("latest:", (folder / "latest").read_text())
