@@ -111,7 +111,7 @@ def load_generator(path: str | Path, device: str | torch.device = "cpu") -> tupl
     with torch.device("meta"):  # takes no memory: a header may claim any size
         _check_shapes(_skeleton(recipe, path), tensors, str(path))
     generator = build_generator(recipe)
-    load_weights(generator, tensors, str(path))
+    generator.load_state_dict(tensors)
     return generator.to(device).eval(), recipe, metadata
 
 
