@@ -314,6 +314,7 @@ def read_recipe(run: Path) -> Recipe:
 
 # What a system answers for a file that another process holds; any other answer means that it has no locks there.
 HELD = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
+LOCKED_BYTE = 2**31 - 2  # Windows locks bytes, and lets nobody read them: one behind the end of the file
 
 
 class RunLock:
@@ -344,21 +345,26 @@ class RunLock:
             file = os.open(self.run / ".lock", os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise RunError(f"cannot make the run's folder {self.run}: {error.strerror or error}") from error
-        try:
-            _lock(file)
-        except OSError as error:
-            if error.errno in HELD:
-                os.close(file)
-                raise RunError(
-                    f"another training writes into {self.run}; wait for it or stop it, or choose another folder"
-                ) from error
+        if not lock(file):
+            os.close(file)
+            raise RunError(f"another training writes into {self.run}; wait for it or stop it, or choose another folder")
         return file
+
+
+def lock(file: int) -> bool:
+    """Keep an open file from others until it is closed; False if one of them has it. True where none can be locked."""
+    try:
+        _lock(file)
+    except OSError as error:
+        return error.errno not in HELD
+    return True
 
 
 def _lock(file: int) -> None:
     if os.name == "nt":
         import msvcrt
 
+        os.lseek(file, LOCKED_BYTE, os.SEEK_SET)
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
     else:
         import fcntl

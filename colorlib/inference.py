@@ -10,6 +10,7 @@ import functools
 import itertools
 import math
 import os
+import time
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +27,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from colorlib import color
-from colorlib.checkpoints import load_generator
+from colorlib.checkpoints import load_generator, lock
 from colorlib.devices import pick_device
 from colorlib.errors import CheckpointError, ColorlibError
 from colorlib.images import (
@@ -52,6 +53,7 @@ JPEG_SUFFIXES = (".jpg", ".jpeg")
 JPEG_QUALITY = 97
 # In every output's EXIF description: who finds the picture later must be able to know.
 MARK = "Colorized by a model: the colours are guesses, not a record."
+PATIENCE, POLL = 60.0, 0.05  # seconds to wait for another process that is at a photograph, and between two looks
 KEPT = "already there, kept; overwrite to redo it"
 
 
@@ -127,22 +129,31 @@ class Colorizer:
         A JPEG becomes a JPEG and a PNG a PNG of the same name; others become PNG, with `.png` added to the name.
         Folders keep their subfolders; where two outputs would share a name, the later one gets its folder's name, or
         a number, before it. A finished output is kept (and said) unless `overwrite`; an input is never overwritten.
+        Several processes may be given the same files and share them out: each file is coloured by one of them.
         Outputs appear whole or not at all; their metadata say that a model coloured them (`is_marked`), and the input's
         date, place and other metadata are not copied. A failure is a result with
         `error` set, and the others go on. A file named twice is coloured once.
         """
         _check_strength(strength)
-        results = []
-        quiet = {} if progress else {"disable": True}  # not disable=False: that would overrule TQDM_DISABLE
-        for source, output in tqdm(_plan(paths, Path(out)), desc="colorize", unit="photo", **quiet):
+        work = functools.partial(self._colorize, strength=strength, tta=tta)
+
+        def colour(source: Path, output: Path | Result, patience: float) -> Result | None:
             if isinstance(output, Result):
-                results.append(output)
-            elif os.path.isfile(output) and not overwrite:
-                results.append(Result(source, output, skipped=True, notes=(KEPT,)))
-            else:
-                work = functools.partial(self._colorize, strength=strength, tta=tta)
-                results.append(_colorize_file(work, source, output, max_pixels, self.name))
-        return results
+                return output
+            with _in_hand(source, patience) as mine:
+                if os.path.isfile(output) and not overwrite:
+                    return Result(source, output, skipped=True, notes=(KEPT,))
+                return _colorize_file(work, source, output, max_pixels, self.name) if mine else None
+
+        plan, results = _plan(paths, Path(out)), {}
+        quiet = {} if progress else {"disable": True}  # not disable=False: that would overrule TQDM_DISABLE
+        with tqdm(total=len(plan), desc="colorize", unit="photo", **quiet) as bar:
+            for patience in (0.0, PATIENCE):  # what another process is at comes last, and has then mostly been done
+                for n in [n for n in range(len(plan)) if n not in results]:
+                    if result := colour(*plan[n], patience):
+                        results[n] = result
+                        bar.update()
+        return [results[n] for n in range(len(plan))]
 
     def _colorize(self, photo: ReadImage, strength: float, tta: bool) -> Image.Image:
         height, width = photo.rgb.shape[:2]
@@ -312,6 +323,26 @@ def _identity(path: Path) -> tuple[int, int]:
 
 def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))  # Path.resolve raises for a link to itself
+
+
+@contextmanager
+def _in_hand(source: Path, patience: float) -> Iterator[bool]:
+    """Lock a photograph that this process is at, for so long; False if another process is at it, and no time to wait.
+
+    After that time it is coloured by both: somebody else may have locked the file, for another reason.
+    """
+    try:
+        file = os.open(source, os.O_RDONLY)
+    except OSError:  # who reads it will say why
+        file = -1
+    try:
+        until = time.monotonic() + patience
+        while not (mine := file < 0 or lock(file)) and time.monotonic() < until:
+            time.sleep(POLL)
+        yield mine or patience > 0
+    finally:
+        if file >= 0:
+            os.close(file)
 
 
 def _colorize_file(

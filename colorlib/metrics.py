@@ -52,9 +52,11 @@ def ssim(predicted: UInt8[Tensor, "b 3 h w"], true: UInt8[Tensor, "b 3 h w"]) ->
             f"expected images of at least {SSIM_SMALLEST} x {SSIM_SMALLEST} pixels for SSIM, "
             f"got {predicted.shape[-2]} x {predicted.shape[-1]}"
         )
-    _, similarity = structural_similarity_index_measure(
-        to_float(predicted), to_float(true), sigma=SSIM_SIGMA, data_range=1.0, reduction="none", return_full_image=True
-    )
+    images = to_float(predicted), to_float(true)
+    with torch.autocast(predicted.device.type, enabled=False):  # its windows are convolutions, which would be rounded
+        _, similarity = structural_similarity_index_measure(
+            *images, sigma=SSIM_SIGMA, data_range=1.0, reduction="none", return_full_image=True
+        )
     # torchmetrics fills the border by reflection and averages over it; the windows inside are the paper's.
     border = SSIM_SMALLEST // 2
     return similarity[..., border:-border, border:-border].mean(dim=(1, 2, 3))

@@ -12,7 +12,7 @@ from skimage.color import rgb2lab
 from torch import nn
 
 from colorlib import Colorizer, inference
-from colorlib.checkpoints import save_generator
+from colorlib.checkpoints import lock, save_generator
 from colorlib.errors import CheckpointError, DataError
 from colorlib.inference import Result, is_marked, network_size, save_marked, shipped_weights
 from colorlib.recipes import Recipe, build_generator
@@ -326,6 +326,56 @@ def test_finished_outputs_are_kept_unless_asked(constant, tmp_path, photograph):
     assert (out / "a.png").read_bytes() == b"precious"
     (third,) = constant.colorize_many([tmp_path / "a.png"], out, overwrite=True, progress=False)
     assert not third.skipped and (out / "a.png").read_bytes() != b"precious"
+
+
+@pytest.fixture
+def held(tmp_path, photograph):
+    """Photographs a, b and c, of which another process, or another open file, has the first in hand."""
+    for name in "abc":
+        Image.fromarray(photograph[:8, :8]).save(tmp_path / f"{name}.png")
+    file = os.open(tmp_path / "a.png", os.O_RDONLY)
+    assert lock(file)
+    yield file
+    os.close(file)
+
+
+def then(monkeypatch, n, act):
+    """Do something when the nth photograph has been coloured; the names of all, as they come."""
+    order, usual = [], inference._colorize_file
+
+    def colorize_file(work, source, *rest):
+        result = usual(work, source, *rest)
+        order.append(source.name)
+        if len(order) == n:
+            act()
+        return result
+
+    monkeypatch.setattr(inference, "_colorize_file", colorize_file)
+    return order
+
+
+def test_a_photograph_that_another_process_has_in_hand_comes_last(constant, tmp_path, held, monkeypatch):
+    let_go = lambda: os.dup2(os.open(os.devnull, os.O_RDONLY), held)  # noqa: E731
+    order = then(monkeypatch, 2, let_go)
+    results = constant.colorize_many(tmp_path, tmp_path / "out", progress=False)
+    assert order == ["b.png", "c.png", "a.png"]
+    assert [result.source.name for result in results] == ["a.png", "b.png", "c.png"]
+    assert not any(result.skipped or result.error for result in results)
+
+
+def test_what_another_process_has_coloured_meanwhile_is_kept(constant, tmp_path, held, monkeypatch):
+    order = then(monkeypatch, 2, lambda: (tmp_path / "out" / "a.png").write_bytes(b"theirs"))
+    monkeypatch.setattr(inference, "PATIENCE", 0.1)
+    results = constant.colorize_many(tmp_path, tmp_path / "out", progress=False)
+    assert order == ["b.png", "c.png"] and results[0].skipped and not results[1].skipped
+    assert (tmp_path / "out" / "a.png").read_bytes() == b"theirs"
+
+
+def test_a_lock_that_nobody_lifts_is_not_waited_for(constant, tmp_path, held, monkeypatch):
+    """Another program may have locked the file, for its own reasons."""
+    monkeypatch.setattr(inference, "PATIENCE", 0.1)
+    results = constant.colorize_many(tmp_path, tmp_path / "out", progress=False)
+    assert all(result.output and not result.skipped for result in results)
 
 
 def test_inputs_are_never_overwritten(constant, tmp_path, photograph):

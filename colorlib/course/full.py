@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from colorlib.course.mode import Config
 from colorlib.datasets import Source
 from colorlib.errors import RunError
 from colorlib.recipes import Recipe
-from colorlib.terminal import Progress, duration
+from colorlib.terminal import Progress, duration, stop_signals
 from colorlib.training import Trainer
 
 LIMIT_SECONDS = 15 * 60.0
@@ -24,21 +25,26 @@ def train_run(
     """Train a recipe in the folder `config.out / name`, or go on with the run that is there.
 
     Announces the time after a few steps. Stops after 15 minutes, unless `config.long`, and at `config.step_limit`;
-    the same cell run again goes on from there. Raises RunError if the folder holds a run of another recipe.
+    when the cell is interrupted or the session ended (SIGTERM), saves first. The same cell run again goes on from
+    there. Raises RunError if the folder holds a run of another recipe.
     """
     trainer = _open(name, recipe, source, config, validation)
     steps = trainer.target_steps if config.step_limit is None else config.step_limit
     left = None if steps is None else max(0, steps - trainer.step)
     started, first = time.monotonic(), trainer.step
-    with Progress(trainer, name) as bar:
+    with stop_signals() as came, Progress(trainer, name) as bar:
         for record in trainer.run(left):
             bar.update(record)
             if record.step - first == TIMED_STEPS:
                 print(_announcement(trainer, steps, (time.monotonic() - started) / TIMED_STEPS, config))
-            if not config.long and time.monotonic() - started > LIMIT_SECONDS:
+            late = not config.long and time.monotonic() - started > LIMIT_SECONDS
+            if came or late:
                 trainer.save()
-                print(f"stopped at step {record.step}; run this cell again to go on, or configure(long=True)")
+                more = "" if came else ", or configure(long=True)"
+                print(f"stopped at step {record.step} and saved; run this cell again to go on{more}", flush=True)
                 break
+    if came:
+        signal.raise_signal(came[0])  # now that all is saved: the cell ends as interrupted, or the process ends
     return trainer
 
 

@@ -1,15 +1,22 @@
 """Training in full mode: announced, limited, and going on where it stopped."""
 
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
 import pytest
 import torch
 
-from colorlib import cli
+from colorlib import RECIPES, cli, open_source
 from colorlib.course import full
 from colorlib.course.full import torchrun_command, train_run
 from colorlib.course.mode import Config
 from colorlib.errors import RunError
 from colorlib.flags import TrainFlags
-from colorlib.recipes import RECIPES
 from colorlib.training import Trainer
 
 
@@ -36,9 +43,50 @@ def test_a_step_limit_ends_it_and_the_same_call_goes_on(tmp_path, source, recipe
 def test_after_the_limit_of_time_it_stops_and_saves_unless_long(tmp_path, source, recipe, monkeypatch, capsys):
     monkeypatch.setattr(full, "LIMIT_SECONDS", -1.0)
     assert train_run("a", recipe, source, config(tmp_path)).step == 1
-    assert "stopped at step 1; run this cell again to go on, or configure(long=True)" in capsys.readouterr().out
+    said = "stopped at step 1 and saved; run this cell again to go on, or configure(long=True)"
+    assert said in capsys.readouterr().out
     assert train_run("a", recipe, source, config(tmp_path, long=True)).step == 6
     assert "goes on at step 1" in capsys.readouterr().out
+
+
+LONG = RECIPES["pix2pix"].replace(size=16, width=4, d_width=4, batch_size=2, steps=10**6, precision="fp32")
+CELL = f"""
+import pathlib, sys, torch
+from colorlib import RECIPES, open_source
+from colorlib.course.full import train_run
+from colorlib.course.mode import Config
+torch.set_num_threads(1)
+recipe = RECIPES["pix2pix"].replace(**{LONG.changes()})
+train_run("a", recipe, open_source("scenes", 16), Config("full", 0, torch.device("cpu"), pathlib.Path(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that a process could wait for")
+def test_interrupted_at_any_moment_it_saves_and_goes_on_with_the_same_weights(tmp_path, number, capsys):
+    cell = subprocess.Popen([sys.executable, "-c", CELL, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while cell.poll() is None and not (tmp_path / "a" / "recipe.json").exists():
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 0.5))
+    cell.send_signal(number)
+    try:
+        out, complaint = (text.decode() for text in cell.communicate(timeout=120))
+    finally:
+        cell.kill()
+    ended = complaint.rstrip().endswith("KeyboardInterrupt") if number == signal.SIGINT else cell.returncode == -number
+    assert ended, complaint
+    step = int(re.findall(r"stopped at step (\d+) and saved; run this cell again to go on\n", out)[0])
+    assert (tmp_path / "a" / "latest").read_text() == f"{step:08d}"
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    resumed, whole = (train_run(name, LONG, open_source("scenes", 16), config(tmp_path, step_limit=step + 2))
+                      for name in "ab")  # fmt: skip
+    torch.set_num_threads(threads)
+    assert f"goes on at step {step}" in capsys.readouterr().out
+    assert resumed.step == whole.step == step + 2
+    for mine, other in zip(resumed.generator.parameters(), whole.generator.parameters(), strict=True):
+        assert torch.equal(mine, other)
 
 
 def test_a_long_run_is_announced_as_one_that_will_be_cut(tmp_path, source, recipe):

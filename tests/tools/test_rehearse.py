@@ -42,6 +42,8 @@ def rehearse(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(module, "install", lambda environment, wheel: None)
     monkeypatch.setattr(module, "build_wheel", lambda folder: folder)
     monkeypatch.setattr(module, "run_notebook", run)
+    monkeypatch.setattr(module, "same_numbers", lambda environment: module.found)
+    module.found = "training 0e+00 of 5e-03"
     read, write = module.read_table, module.write_table
     monkeypatch.setattr(module, "read_table", lambda: read(table))
     monkeypatch.setattr(module, "write_table", lambda rows: write(rows, table))
@@ -60,7 +62,7 @@ def test_a_row_is_what_was_run_and_the_others_say_not_run(rehearse: ModuleType) 
     assert (row["passed"], row["failed"], row["Python"], row["torch"]) == ("02 13", "none", "3.13.0", "2.11.0")
     assert len(row["not run"].split()) == 12 and row["date"] != "not run"
     for name in ("oldest", "kaggle", "newest"):
-        assert line(rehearse, name)[2:].count("not run") == len(rehearse.SHOWN) + 1
+        assert line(rehearse, name)[2:].count("not run") == len(rehearse.SHOWN) + 2
         assert not [cell for cell in line(rehearse, name)[9:11] if cell != "none"]
 
 
@@ -78,6 +80,28 @@ def test_other_versions_make_another_row(rehearse: ModuleType) -> None:
     rehearse.versions["torch"] = "2.12.0"
     rehearse.main(["06", "--only", "colab"])
     assert line(rehearse, "colab")[9] == "06" and "2.12.0" in line(rehearse, "colab")
+
+
+def test_numbers_that_differ_too_much_fail_and_are_compared_again(rehearse: ModuleType) -> None:
+    rehearse.found = "too different: training 1e-01 of 5e-03"
+    assert rehearse.main(["04", "--only", "colab"]) == 1
+    assert line(rehearse, "colab")[9:11] == ["04", "none"] and line(rehearse, "colab")[-2] == rehearse.found
+    rehearse.found = "training 0e+00 of 5e-03"
+    assert rehearse.main(["04", "--only", "colab"]) == 0
+    assert line(rehearse, "colab")[-2] == rehearse.found and rehearse.ran == ["04"]
+    rehearse.found = "not compared again"
+    assert rehearse.main(["04", "--only", "colab"]) == 0 and line(rehearse, "colab")[-2] != rehearse.found
+
+
+def test_the_comparison_of_numbers_is_read(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment, script = tool.Environment("colab", tmp_path), tmp_path / "same_numbers.py"
+    monkeypatch.setattr(tool, "SAME_NUMBERS", script)
+    for status, expected in ((0, "loss 1e-07 of 1e-05"), (1, "too different: loss 1e-07 of 1e-05")):
+        script.write_text(f"print('Python 3.13.0, torch 2.15.0: loss 1e-07 of 1e-05'); raise SystemExit({status})")
+        assert tool.same_numbers(environment) == expected
+    script.write_text("raise SystemExit('no torch here')")
+    with pytest.raises(tool.Failed, match="comparing numbers failed: no torch here"):
+        tool.same_numbers(environment)
 
 
 def test_an_environment_that_fails_leaves_the_others(rehearse: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,9 +108,9 @@ def fork(work: Callable[[], int]) -> int:
         os._exit(status)
 
 
-def wait(processes: list[int]) -> list[int]:
+def wait(processes: list[int], patience: float = PATIENCE) -> list[int]:
     """Their exit statuses, a signal's number below zero; who does not end in time is killed and gets -99."""
-    ends, until = [], time.monotonic() + PATIENCE
+    ends, until = [], time.monotonic() + patience
     for process in processes:
         while not (ended := os.waitpid(process, os.WNOHANG))[0]:
             if time.monotonic() > until:

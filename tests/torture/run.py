@@ -1,6 +1,6 @@
 """All of it, in at most half an hour on two idle cores: `make torture`. Writes results.md; 1 if anything failed.
 
-python tests/torture/run.py [--kills 100] [--share 1.0]
+python tests/torture/run.py [--kills 100] [--files 10000] [--times 200] [--share 1.0]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from importlib import metadata
 
 import fuzz
 import kill
+import load
 from table import RESULTS, as_markdown, write_rows
 
 
@@ -27,10 +28,12 @@ def about() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--files", type=int, default=10_000, help="that four processes colour together")
+    parser.add_argument("--times", type=int, default=200, help="that a panel is started and paused")
     parser.add_argument("--share", type=float, default=1.0, help="of the broken files")
     flags = parser.parse_args()
     # In this order: processes are forked from this one, which must not have begun to compute before.
-    rows = [*kill.run(flags.kills, seed=0), *fuzz.run(flags.share, seed=0)]
+    rows = [*kill.run(flags.kills, seed=0), *load.run(flags.files, flags.times), *fuzz.run(flags.share, seed=0)]
     RESULTS.write_text(as_markdown(rows, about()), encoding="utf-8")
     return write_rows(rows)
 
