@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := .stamp-$(subst /,-,$(VENV))
 
-.PHONY: demo lab test lint notebooks test-notebooks experiments address handout kaggle rehearse site app bench gpu torture clean
+.PHONY: demo lab test lint notebooks test-notebooks experiments address handout kaggle rehearse site app weights results bench gpu torture clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml
@@ -66,6 +66,14 @@ site: $(STAMP)
 app: $(STAMP)
 	$(BIN)/python -m colorlib export --pipeline --out site/app/model
 	cd site/app && npm ci && npm run build
+
+# Train the weights that ship, from nothing, on the photographs of PHOTOS=folder; hours. Goes on where it stopped.
+weights: $(STAMP)
+	$(BIN)/python tools/weights.py "$(PHOTOS)"
+
+# Measure them on test photographs of PHOTOS=folder; README's table, results/.
+results: $(STAMP)
+	$(BIN)/python tools/results.py "$(PHOTOS)"
 
 # Speed and memory on this CPU beside code in the textbook manner, in at most 15 minutes; keep the machine idle.
 # PARTS="step data" measures these alone, PHOTOS=folder takes photographs from there. Tables; benchmarks/results/*.json.

@@ -11,8 +11,10 @@ import pandas as pd
 
 from colorlib.commands import HEADINGS
 
-CHOSEN = """Each run started from the weights of the one named in its row, and the candidates all from the same one. The
-choice among them was by these validation images; the test images above were looked at once, after it."""
+CHOSEN = """A run with a name in the column "started from" began with those weights (of several: with their mean), the
+others with random ones. The candidates, l1, pix2pix, hinge and resunet-wgan-gp, began with the same. The choice among
+them was by these validation images. (The test images above were measured twice while the runs before them were under
+way, to see how far there was to go.) All are measured at 128 px, whatever size they were trained at."""
 RUN_COLUMNS = {"psnr": "PSNR, dB", "ciede2000": "CIEDE2000", "chroma_ratio": "chroma ratio", "start": "started from",
                "batch_size": "batch", "adversarial_share": "adversary's share"}  # fmt: skip
 

@@ -124,18 +124,19 @@ print("ready" if not to_do else f"look at: {', '.join(to_do)}")
 # ## Colour photographs, before any theory
 #
 # The course ships with a small generator that is already trained. It is not the large one above,
-# but one of 7 million parameters that sees a photograph at 128 pixels on its shorter side.
+# but one of 7 million parameters that sees a photograph at 64 pixels on its shorter side.
 
 # %% tags=["nbval-check-output"]
 colorizer = Colorizer.load(device="cpu")
 weights = sum(parameter.numel() for parameter in colorizer.generator.parameters())
 print(f"{weights / 1e6:.1f} million parameters, trained at {colorizer.recipe.size} pixels")
-assert 7e6 < weights < 8e6 and colorizer.recipe.size == 128
+assert 7e6 < weights < 8e6 and colorizer.recipe.size == 64
 
 # %% [markdown]
-# It was trained for 20 minutes, on 1,600 photographs of fruit and vegetables in shops (Klasson
-# 2019, the GroceryStoreDataset). Animals, tables and the sky were not among them. Let us give it
-# all three: a cat, a cup on a table, and a rocket at dusk.
+# It was trained on two CPU cores, for about five hours, on some 2,200 photographs: fruit and
+# vegetables in shops (Klasson 2019, the GroceryStoreDataset), landscapes, plants and streets, and
+# clothes. Large colorizers saw a million. Let us give it three photographs that it has never seen:
+# a cat, a cup on a table, and a rocket at dusk.
 
 
 # %%
@@ -171,15 +172,16 @@ columns = {
 }
 show(
     image_grid(columns, rows=list(truth), cell=1.5),
-    alt="Three photographs, each grey, coloured by the network, and true. The cat comes out orange "
-    "and brown, close to the truth. The red cup comes out olive. The blue sky behind the rocket "
-    "comes out bright red.",
+    alt="Three photographs, each grey, coloured by the network, and true. The sky behind the "
+    "rocket comes out in the blue that it has. The cat comes out in pale brown, a little "
+    "green beside its nose. The red cup and its saucer stay brownish grey.",
 )
 
 # %% [markdown]
-# Only the cat comes close. Do the numbers agree? **CIEDE2000** measures how different two colours
-# look: 0 is the same, 1 is just visible, and 10 is plainly another colour. Notebook 01 explains
-# it. A bare number says little, so compare it with doing nothing: leaving the photograph grey.
+# The sky is right. The rest is paler than the truth, and where is the red of the cup? Do the
+# numbers agree? **CIEDE2000** measures how different two colours look: 0 is the same, 1 is just
+# visible, and 10 is plainly another colour. Notebook 01 explains it. A bare number says little, so
+# compare it with doing nothing: leaving the photograph grey.
 
 # %%
 print("mean CIEDE2000 to the truth (less is better)")
@@ -188,17 +190,14 @@ for name in truth:
     error[name] = ciede2000(coloured[name], truth[name]).item()
     error_of_grey[name] = ciede2000(grey[name], truth[name]).item()
     print(f"{name:<6}  coloured {error[name]:4.1f}   grey {error_of_grey[name]:4.1f}")
-assert error["cat"] < 0.6 * error_of_grey["cat"], "the cat is much better coloured than grey"
-assert error["rocket"] > 1.5 * error_of_grey["rocket"], "the rocket is much worse than grey"
-assert 0.6 * error_of_grey["cup"] < error["cup"] < error_of_grey["cup"], "the cup is in between"
+assert all(error[name] < 0.9 * error_of_grey[name] for name in truth), "all are better than grey"
+assert min(error, key=error.get) == "rocket" and error["rocket"] < 0.6 * error_of_grey["rocket"]
+assert max(error, key=error.get) == "cup", "the cup is the furthest from the truth"
 
 # %% [markdown]
-# For the cat the error is less than half of grey's. For the rocket it is more than twice grey's:
-# you would have done better to do nothing.
-#
-# And the cup? Its mean error is lower than grey's, so the number calls it a success. Your eyes do
-# not. Look at three patches of 16 by 16 pixels, in the colour space **Lab**: a* runs from green
-# (negative) to red (positive), b* from blue (negative) to yellow (positive).
+# All three are better than grey, the rocket by far. Now look closer, at three patches of 16 by 16
+# pixels, in the colour space **Lab**: a* runs from green (negative) to red (positive), b* from blue
+# (negative) to yellow (positive).
 
 # %%
 patches = {"saucer": ("cup", 310, 420), "table": ("cup", 60, 480), "sky": ("rocket", 100, 160)}
@@ -221,36 +220,38 @@ for patch, (name, *place) in patches.items():
         print(f"{patch:<6} {title:<8}  a* {a:+6.1f}  b* {b:+6.1f}")
     print(f"{'':<6} error {patch_error[patch]:.0f}, of grey {patch_error_of_grey[patch]:.0f}")
 
+(_, true_b), (_, guess_b) = ab["sky"]
+assert true_b < -15 and guess_b < -10, "the sky is blue, and was coloured blue"
 (true_a, _), (guess_a, _) = ab["saucer"]
-assert true_a > 40 and guess_a < 0, "the saucer is red, and was coloured slightly green"
-(_, true_b), (guess_a, guess_b) = ab["sky"]
-assert true_b < -15 and guess_a > 30 and guess_b > 10, "the sky is blue, and was coloured red"
-worse = {patch for patch in patches if patch_error[patch] > patch_error_of_grey[patch]}
-assert worse == {"saucer", "sky"}, "only the table is nearer to the truth than grey"
+assert true_a > 40 and guess_a < 15, "the saucer is red, and was hardly coloured"
+for patch in ("saucer", "table"):
+    (true_a, true_b), (guess_a, guess_b) = ab[patch]
+    assert true_a * guess_a + true_b * guess_b > 0, "the direction is right,"
+    assert np.hypot(guess_a, guess_b) < 0.5 * np.hypot(true_a, true_b), "and the colour too weak"
+    assert patch_error[patch] > 10, "so that the error stays large"
 
 lab = [rgb_to_lab(to_float(images["cup"])) for images in (coloured, grey, truth)]
 nearer = (delta_e_2000(lab[0], lab[2]) < delta_e_2000(lab[1], lab[2])).float().mean().item()
 print(f"{100 * nearer:.0f} % of the cup's pixels are nearer to the truth than grey")
-assert 0.75 < nearer < 0.9, "most of the picture, but not the saucer"
+assert nearer > 0.85, "nearly the whole picture"
 
 # %% [markdown]
-# The saucer is a strong red, and was coloured slightly green. The sky is blue, and was coloured
-# red. Two lessons, and you will meet both again:
+# Skies were among its photographs, and this one was recognised. A saucer may have any colour, and
+# this one was given a little of each. Two lessons, and you will meet both again:
 #
-# 1. **A model knows what it was shown.** Shops have no evening sky. Nothing in a smooth dark area
-#    says "sky" to a network that was never shown one. More, and other, photographs would help.
-# 2. **A mean hides what it averages.** The saucer is further from the truth than grey would be.
-#    But 82 % of the pixels, the brownish table among them, are nearer to it, and the mean is
-#    theirs. Notebook 10 is about measuring better.
-#
-# There is a third reason to fail, which no amount of photographs cures: the same cup is sold in
-# green. Lightness does not tell. Notebook 01 measures how much it leaves open.
+# 1. **Who is unsure stays dull.** Nothing in the grey of a saucer says "red". A network that is
+#    punished for every error does best with a colour between all that the saucer could have, and
+#    between all colours lies a brownish grey. Notebook 01 measures how much the lightness leaves
+#    open, notebook 02 shows how a network comes to its brown, and from 03 on a second network is
+#    trained to object. This one had such an opponent for its last minutes.
+# 2. **Better than grey is not good.** By the numbers, nearly every pixel of the cup has gained. Yet
+#    nobody would take it for a photograph of a red cup. Notebook 10 is about measuring better.
 
 # %% [markdown]
 # ### Did it cheat?
 #
 # We gave `colorize` photographs in colour. Did it look? Ask again, with the same photographs made
-# grey first. And what of the details: the network sees 128 pixels, yet the cat's whiskers are
+# grey first. And what of the details: the network sees 64 pixels, yet the cat's whiskers are
 # sharp. The reason is that the result keeps the photograph's own lightness at every pixel, and
 # takes only the chroma from the network.
 

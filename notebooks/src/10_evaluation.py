@@ -819,9 +819,9 @@ show(
 # ### The shipped weights, on photographs
 #
 # Now the network that comes with `colorlib`, on the 33 crops of scikit-image's photographs. It has
-# seen nothing but fruit and shelves. And mind: the 33 crops overlap and come from **five**
-# photographs. Crops of one photograph are right or wrong together, so draw *photographs* again, not
-# crops.
+# seen fruit, landscapes and clothes, and none of these. And mind: the 33 crops overlap and come
+# from **five** photographs. Crops of one photograph are right or wrong together, so draw
+# *photographs* again, not crops.
 
 # %%
 shipped = Colorizer.load("default", config.device)
@@ -841,12 +841,12 @@ print(f"over 33 crops {by_crop[0]:+.2f} to {by_crop[1]:+.2f}", end=", ")
 print(f"over 5 photographs {by_photo[0]:+.2f} to {by_photo[1]:+.2f}")
 print("by photograph:", " ".join(f"{group.mean():+.1f}" for group in groups), "dB")
 assert np.ptp(by_photo) > 1.15 * np.ptp(by_crop), "expected fewer photographs to be less certain"
-assert by_photo[0] < 0, "expected five photographs not to show that it beats grey"
-means = sorted(group.mean() for group in groups)
-assert means[0] < -4 and means[1] > 0, "expected a gain on four and a great loss on one"
-assert abs(table["chroma_ratio"]["default"] - 1) < 0.1, "expected the right amount of colour"
-gap = table["ciede2000"]["grey"] - table["ciede2000"]["default"]
-assert abs(gap) < 1.5, "expected hardly less error than grey"
+assert by_photo[0] > 0, "expected a gain over grey that five photographs can show"
+means = [group.mean() for group in groups]
+assert min(means) > 0 and max(means) > min(means) + 3, "expected a gain on each, and unequal ones"
+assert (gain < -2).any(), "expected crops that are much worse than grey"
+ratio = table["chroma_ratio"]["default"]
+assert 0.4 < ratio < 0.8, "expected too little colour"
 
 # %%
 one_each = [int(np.flatnonzero(picture_of == k)[2]) for k in range(5)]
@@ -860,15 +860,20 @@ fig = image_grid(
 )
 show(
     fig,
-    alt="Crops of five photographs, coloured by the shipped weights and true. A face "
-    "turns yellow, a red motorcycle orange, and the dark blue sky behind a rocket deep red.",
+    alt="Crops of five photographs, coloured by the shipped weights and true. The sky behind a "
+    "rocket is blue in both. A face turns as yellow as a lemon, a cat's fur beside its eye green, "
+    "and a red cup and a red motorcycle come out grey.",
 )
 
 # %% [markdown]
-# The chroma ratio is almost exactly 1, and the colours are hardly nearer to the truth than grey:
-# the meter's blind spot, in the wild. Four photographs gain, the rocket's sky becomes a tomato. The
-# honest sentence about these weights outside the greengrocer's: *as colourful as photographs; on
-# five of them no gain over grey was shown*.
+# Two honest sentences. *On five photographs that it had not seen, the network was nearer to the
+# truth than grey*: each of the five gained, and the interval over photographs excludes 0. *How much
+# it gains, five photographs do not tell*: that interval is much wider than the one over crops.
+#
+# And two that the means do not tell. The colours are too weak, as the chroma ratio says: who is
+# unsure stays dull, even with an adversary, if it comes late and L1 stays. And single crops are far
+# worse than grey: a face filling the picture was never among the photographs it learned from, a
+# lemon often was.
 
 # %% [markdown]
 # ## Real or fake?

@@ -86,7 +86,7 @@ from colorlib.upsampling import guided_slope
 
 # %%
 colorizer = Colorizer.load(device="cpu")
-assert colorizer.recipe.size == 128, "the network sees 128 pixels on the shorter side"
+assert colorizer.recipe.size == 64, "the network sees 64 pixels on the shorter side"
 cat = Image.fromarray(data.chelsea()).resize((300, 200), Image.Resampling.LANCZOS)
 studio = Studio(colorizer, config.out / "12_coloured", cat.convert("L"), "cat")
 studio
@@ -147,7 +147,7 @@ with Image.open(saved[0]) as image:
 # %% [markdown]
 # ## Every detail stays
 #
-# The network sees a photograph at 128 pixels on its shorter side. Much published code shrinks the
+# The network sees a photograph at 64 pixels on its shorter side. Much published code shrinks the
 # photograph to the size of the network, colours it, and enlarges the *result*. Then the detail is
 # gone. Measure it on the lightness, on a photograph full of fins and bolts.
 
@@ -189,7 +189,8 @@ assert naive_mean > 1.5 and naive_worst > 10, "expected the detail to be lost"
 
 # %%
 L, true_ab = split_lab(to_float(photo))
-small = motorcycle.resize(network_size(*photo.shape[-2:], 128)[::-1], Image.Resampling.BICUBIC)
+seen = network_size(*photo.shape[-2:], colorizer.recipe.size)
+small = motorcycle.resize(seen[::-1], Image.Resampling.BICUBIC)
 small_L = split_lab(to_float(tensor(small)))[0]
 small_ab = colorizer.predict(small_L)
 enlarged_ab = interpolate(small_ab, size=L.shape[-2:], mode="bilinear", align_corners=False)
@@ -684,7 +685,7 @@ assert page_box(sky)[0] == 160, "expected the sky to be taken for paper"
 # %%
 def answer(picture):
     """The network's chroma for a picture, in network units, at the picture's own size."""
-    small_L, _ = shrink(picture, 128)
+    small_L, _ = shrink(picture, colorizer.recipe.size)
     size = picture.shape[:2]
     return interpolate(colorizer.predict(small_L), size=size, mode="bilinear", align_corners=False)
 
