@@ -11,10 +11,11 @@ import pandas as pd
 
 from colorlib.commands import HEADINGS
 
-CHOSEN = """A run with a name in the column "started from" began with those weights (of several: with their mean), the
-others with random ones. The candidates, l1, pix2pix, hinge and resunet-wgan-gp, began with the same. The choice among
-them was by these validation images. (The test images above were measured twice while the runs before them were under
-way, to see how far there was to go.) All are measured at 128 px, whatever size they were trained at."""
+CHOSEN = """A run began with the weights of those named in the column "started from" (of several: with their mean).
+Trials led nowhere, or showed where to go: norm-batch, norm-instance and norm-layer are one network, and one time, with
+three norms. The candidates l1, pix2pix, hinge and resunet-wgan-gp had eight to eleven minutes each from the same
+weights. The choice was by these validation images; the test images above were measured three times while it was made.
+All are measured at 128 px, whatever size they were trained at."""
 RUN_COLUMNS = {"psnr": "PSNR, dB", "ciede2000": "CIEDE2000", "chroma_ratio": "chroma ratio", "start": "started from",
                "batch_size": "batch", "adversarial_share": "adversary's share"}  # fmt: skip
 
@@ -155,7 +156,9 @@ def imagenet(root: Path) -> str:
 def _plain(value: Any) -> str:
     if value is None:
         return "not measured"
-    return f"{value:,.4g}" if isinstance(value, float) and abs(value) < 1000 else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def markdown(head: list[str], rows: list[list[str]]) -> str:

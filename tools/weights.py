@@ -191,7 +191,8 @@ def compare(photos: Path, out: Path) -> pd.DataFrame:
         source = open_source(f"folder:{photos / name}", SIZE, "val")
         tables[name] = evaluate({**runs, **shipped}, source, device="cpu").drop("untrained")
     table = pd.concat(tables, names=["set", "run"])[["n", "psnr", "ciede2000", "chroma_ratio"]]
-    return table.join(pd.DataFrame({name: describe(path) for name, path in folders.items()}).T, on="run")
+    described = pd.DataFrame({name: describe(path) for name, path in folders.items()}).T.infer_objects()
+    return table.join(described, on="run")
 
 
 def describe(run: Path) -> pd.Series:
@@ -202,7 +203,7 @@ def describe(run: Path) -> pd.Series:
     return pd.Series(
         {
             "recipe": recipe.name,
-            "start": " + ".join(planned.start) if planned else "",
+            "start": (" + ".join(planned.start) or "random weights") if planned else "a trial",
             "norm": recipe.g_norm,
             "width": recipe.width,
             "size": recipe.size,
