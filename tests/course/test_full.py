@@ -51,7 +51,8 @@ def test_after_the_limit_of_time_it_stops_and_saves_unless_long(tmp_path, source
 
 LONG = RECIPES["pix2pix"].replace(size=16, width=4, d_width=4, batch_size=2, steps=10**6, precision="fp32")
 CELL = f"""
-import pathlib, sys, torch
+import pathlib, signal, sys, torch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as a kernel has it: a job in the background ignores it
 from colorlib import RECIPES, open_source
 from colorlib.course.full import train_run
 from colorlib.course.mode import Config
