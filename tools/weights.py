@@ -183,7 +183,8 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 def compare(photos: Path, out: Path) -> pd.DataFrame:
     """A row a validation split and run in `out`, beside grey: what each was, what it took, what it came to."""
-    folders = {path.name: path for path in sorted(out.iterdir()) if checkpoints.is_run(path)}
+    found = {path.name: path for path in sorted(out.iterdir()) if checkpoints.is_run(path)}
+    folders = {name: found[name] for name in dict.fromkeys([*STAGES, *CANDIDATES, *found])}  # trials last
     runs = {name: Colorizer.load(path, "cpu") for name, path in folders.items()}
     shipped = {f"shipped: {name}": Colorizer.load(SHIPPED / f"{name}.safetensors", "cpu") for name in SHARES}
     tables = {}
