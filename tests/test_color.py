@@ -216,9 +216,27 @@ def test_empty_batches_pass():
         (lambda: join_lab(torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 2, 2), gamut="soft"), "clip, chroma, none"),
         (lambda: join_lab(torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 4, 4)), "one size"),
         (lambda: join_lab(torch.zeros(1, 2, 2, 2), torch.zeros(1, 1, 2, 2)), "one size"),
+        (lambda: join_lab(torch.zeros(1, 1, 2, 2), torch.zeros(1, 3, 2, 2)), "one size"),
     ],
 )
 @pytest.mark.usefixtures("without_shape_checks")
 def test_errors_say_what_was_expected(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+VIVID = torch.tensor([50.0, 90.0, -90.0]).reshape(1, 3, 1, 1)  # a Lab colour that sRGB cannot show
+
+
+def test_only_what_is_asked_for_leaves_the_range():
+    L, ab = VIVID[:, :1] / 50 - 1, VIVID[:, 1:] / 110
+    free = join_lab(L, ab, gamut="none")
+    assert free.max() > 1.05 and torch.equal(free, lab_to_rgb(VIVID, clip=False))
+    assert lab_to_rgb(VIVID).max() == 1 and join_lab(L, ab).max() == 1
+
+
+def test_a_wider_tolerance_keeps_more_chroma():
+    lab = torch.cat([VIVID, 0.5 * VIVID + torch.tensor([25.0, 0, 0]).reshape(1, 3, 1, 1)], dim=-1)
+    chroma = [reduce_chroma(lab, tolerance)[..., 1:, :, :].norm(dim=-3) for tolerance in (1e-3, 0.05, 10.0)]
+    assert (chroma[0][..., 0] < 0.98 * chroma[1][..., 0]).all() and (chroma[1][..., 0] < chroma[2][..., 0]).all()
+    assert torch.equal(reduce_chroma(lab, 10.0), lab)

@@ -345,6 +345,9 @@ def test_perceptual_loss_is_the_mean_squared_difference_of_the_maps() -> None:
     two.backward()
     assert true.grad is None and pred.grad.abs().sum() > 0
     assert perceptual_loss(grey)(true, true).item() == 0
+    counts = iter([[1], [1, 2]])  # an extractor that sees more in one picture than in the other
+    with pytest.raises(ValueError, match="shorter"):
+        perceptual_loss(lambda rgb: [rgb for _ in next(counts)])(pred, true)
 
 
 GENERATORS = {
