@@ -24,6 +24,7 @@ from PIL import Image
 
 from colorlib import Colorizer, evaluate, open_source
 from colorlib.color import split_lab, to_float
+from colorlib.datasets.pictures import square
 from colorlib.figures import grey_image, image_grid, png_bytes, to_numpy
 from colorlib.inference import shipped_weights
 from colorlib.metrics import ciede2000
@@ -67,7 +68,8 @@ def table_lines(tables: dict[str, pd.DataFrame]) -> list[str]:
 
 def draw(device: str) -> bytes:
     """The photographs of scikit-image in columns: grey, each of the shipped weights, the truth; errors below."""
-    true = torch.cat([as_batch(_square(getattr(skimage.data, name)())) for name in SHOWN])
+    photographs = [Image.fromarray(getattr(skimage.data, name)()) for name in SHOWN]
+    true = torch.stack([torch.from_numpy(square(photograph, SIDE)) for photograph in photographs])
     columns = {"without colour": grey_image(split_lab(to_float(true))[0])}
     for name in reversed(shipped_weights()):
         colorizer = Colorizer.load(name, device)
@@ -77,15 +79,6 @@ def draw(device: str) -> bytes:
         for name, images in columns.items()
     }
     return png_bytes(image_grid({**columns, "truth": true}, captions=captions))
-
-
-def _square(rgb: np.ndarray) -> np.ndarray:
-    """The middle square of a photograph, SIDE px."""
-    picture = Image.fromarray(rgb)
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    box = (left, top, left + side, top + side)
-    return np.array(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box))
 
 
 def about() -> dict[str, object]:
