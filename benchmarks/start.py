@@ -29,7 +29,7 @@ SAVE_AIM = 0.05
 
 def imports(job: Job, budget: float) -> Result:
     """Seconds to import, beyond torch."""
-    rows, repeats = [], 1 if job.quick else 5
+    rows, repeats = [], 1 if job.quick else 3
     for name, code in IMPORTS.items():
         command = [sys.executable, "-c", TIMER.format(code)]
         answers = [subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(repeats)]

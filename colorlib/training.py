@@ -196,6 +196,7 @@ class Trainer:
             raise ValueError(f"expected a number of steps of at least 0, got {steps}")
         with self._writing():
             self._prepare_folder()
+            self._name_folder()
             last = None if steps is None else self.step + steps
             loader = self.batches.prefetch(self._batches_before(self.step), pin=self.device.type == "cuda")
             try:
@@ -303,7 +304,7 @@ class Trainer:
             yield
 
     def _prepare_folder(self) -> None:
-        """Make the run's folder before step 0: a run that is killed at once can still be resumed."""
+        """Make the run's folder, in place of the one that may be there."""
         if self.out is None or self._folder_ready or distributed.rank():
             return
         validation = None if self.validation is None else self.validation.describe()
@@ -315,6 +316,11 @@ class Trainer:
         except OSError as error:
             raise RunError(f"cannot make the run's folder {self.out}: {error.strerror or error}") from error
         checkpoints.write_atomic(self.out / "source.json", json.dumps(described, indent=2).encode())
+
+    def _name_folder(self) -> None:
+        """With its recipe the folder is a run: before step 0, so that one that is killed at once can be resumed."""
+        if self.out is None or self._folder_ready or distributed.rank():
+            return
         checkpoints.write_atomic(self.out / "recipe.json", self.recipe.to_json().encode())
         self._folder_ready = True
 
@@ -338,6 +344,7 @@ class Trainer:
                 tensors, state = self.networks.pack()
                 checkpoints.save_checkpoint(self.out, self.step, tensors, {"seconds": self.seconds, **state})
                 self._write_generator(generator)
+            self._name_folder()  # after the weights: a run that began with given ones must not be resumed without
             distributed.wait()
         self._last_save, self._saved_at = time.monotonic(), self.step
 

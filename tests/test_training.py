@@ -151,6 +151,24 @@ def test_a_run_starts_from_weights_that_are_given(tmp_path: Path, source, recipe
         Trainer(recipe.replace(width=8), source).start_from(first.generator, "the file")
 
 
+def test_a_run_that_lost_the_weights_it_was_given_is_none(
+    tmp_path: Path, source, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while they were saved, it must not be resumed from others."""
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    trainer = Trainer(recipe, source, out=tmp_path / "run")
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(checkpoints, "save_checkpoint", killed)
+        trainer.start_from(trainer.generator)
+    with pytest.raises(FileNotFoundError, match="expected a run"):
+        Trainer.resume(tmp_path / "run", source)
+    run_to_end(Trainer(recipe, source, out=tmp_path / "run"), 1)
+    assert Trainer.resume(tmp_path / "run", source).step == 1
+
+
 def test_targets(source, recipe: Recipe) -> None:
     assert Trainer(recipe.replace(epochs=3), source).target_steps == 9  # 12 images, batches of 4
     critics = recipe.replace(epochs=3, n_critic=2, pretrain_steps=1)
