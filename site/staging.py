@@ -28,7 +28,12 @@ import reference  # noqa: E402
 MARK = re.compile(r"\{\{(\w+)\}\}")
 MATHJAX = "mathjax/tex-svg-full.js"
 # Files of the repository that are pages of the site, and their names there.
-PAGES = {"colorlib/weights/README.md": "model_card.md", "CHANGELOG.md": "changelog.md", "README.md": "index.md"}
+PAGES = {
+    "colorlib/weights/README.md": "model_card.md",
+    "colorlib/weights/CREDITS.md": "credits.md",
+    "CHANGELOG.md": "changelog.md",
+    "README.md": "index.md",
+}
 
 
 def stage(root: Path, target: Path) -> None:

@@ -332,7 +332,8 @@ def test_a_warning_is_an_error(tmp_path, link, status):
     (tmp_path / "site" / "scenes.png").touch()
     (tmp_path / "CHANGELOG.md").write_text("# Changes\n")
     (tmp_path / "colorlib" / "weights" / "README.md").write_text("# Card\n")
-    tree = "```{toctree}\nmodel_card\nchangelog\n```"
+    (tmp_path / "colorlib" / "weights" / "CREDITS.md").write_text("# Credits\n")
+    tree = "```{toctree}\nmodel_card\nchangelog\ncredits\n```"
     (tmp_path / "site" / "index.md").write_text(f"# Toy\n\n[a link]({link})\n\n{tree}\n")
     command = [sys.executable, "-c", BUILD_TOY, str(SITE), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
