@@ -70,7 +70,7 @@ class _Chunks:
 
 
 def _difference(colorizer: Colorizer, path: Path) -> Row:
-    """Levels between our picture and that of the plain method: the largest, and the share of pixels within one."""
+    """Seconds of the plain method for each of ours, and how far apart the two pictures are."""
     started = time.perf_counter()
     ours = np.asarray(colorizer.colorize(path)).astype(int)
     seconds = time.perf_counter() - started
@@ -82,8 +82,7 @@ def _difference(colorizer: Colorizer, path: Path) -> Row:
         "what": "the same method, written plainly",
         "ratio": ratio,
         "rounds": 1,
-        "largest difference": int(apart.max()),
-        "share within 1 level": float((apart <= 1).mean()),
+        "levels apart": f"{apart.max()} at most, {(apart <= 1).mean():.1%} within 1",
     }
 
 

@@ -6,6 +6,8 @@ The figure is drawn without pyplot and handed to an image widget as PNG: no outp
 from __future__ import annotations
 
 import base64
+import html
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +20,11 @@ from colorlib.figures import png_bytes
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 IPYWIDGETS_8 = int(widgets.__version__.partition(".")[0]) >= 8
 WIDE = {"description_width": "initial"}
+
+
+def as_plain(text: str) -> str:
+    """What a line of an HTML widget says, without its tags."""
+    return html.unescape(re.sub("<[^<>]+>", "", text.replace("<br>", "\n")))
 
 
 def slider(low: float, high: float, *, value: float, step: float, label: str) -> widgets.Widget:
@@ -89,7 +96,7 @@ class Pictured(widgets.VBox):
         bundle = {
             WIDGET_VIEW: {"version_major": 2, "version_minor": 0, "model_id": self.model_id},
             "image/png": base64.b64encode(self.image.value).decode("ascii"),
-            "text/plain": f"{self.alt} {self.text.value}",
+            "text/plain": f"{self.alt} {as_plain(self.text.value)}",
         }
         return bundle, {"image/png": {"alt": self.alt}}
 

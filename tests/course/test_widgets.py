@@ -41,6 +41,13 @@ def test_a_picture_with_alt_text_stands_in_where_widgets_do_not_run():
     assert data["text/plain"].startswith("a line that rises") and data["text/plain"].endswith("4.0 1")
 
 
+def test_the_text_that_stands_in_has_no_tags():
+    shown = panel()
+    shown.text.value = "a &lt; b &amp; 2 < 3<br><code>RECIPES[&quot;l1&quot;]</code>"
+    data, _ = shown._repr_mimebundle_()
+    assert data["text/plain"].endswith('a < b & 2 < 3\nRECIPES["l1"]')
+
+
 def test_every_control_is_tried_at_its_ends_and_put_back():
     seen = []
 
