@@ -224,7 +224,7 @@ assert line_js(0.0) == 0 and line_w(0.0)[0] < 1e-12, "expected 0 where the lines
 thetas = np.linspace(-1, 1, 41)
 fig = Figure(figsize=(8, 2.8), layout="constrained")
 left, right = fig.subplots(1, 2)
-left.vlines([0, 0.7], 0, 1, color=PALETTE[:2], linewidth=3)
+left.vlines([0, 0.7], 0, 1, colors=list(PALETTE[:2]), linewidth=3)
 left.text(0.05, 0.5, "real")
 left.text(0.75, 0.5, "fake")
 left.annotate("", (0.7, 0.15), (0, 0.15), arrowprops={"arrowstyle": "<->"})
