@@ -39,7 +39,7 @@ HAS = {
     "packaging": "25.0",
     "ipywidgets": "7.7.1",
 }
-LACKS = ["torchmetrics>=1.4", "tyro>=0.9", "jaxtyping>=0.2.34"]
+LACKS = ["torchmetrics>=1.4", "tyro>=1.0", "jaxtyping>=0.3"]
 PINS = ["torch==2.11.0+cu128", "torchvision==0.26.0+cu128", "numpy==2.1.3"]
 
 DRIVER = """
