@@ -13,6 +13,7 @@ TONE_NUMBERS = 4
 MOST_GAMMA = 2.0
 MOST_BEND = 0.8  # below 1 the curve rises everywhere
 MOST_FADING = 0.3
+CUTMIX_NUMBERS = 4  # that decide about one picture: whether, how large, and where
 
 
 def resize(image: UInt8[Tensor, "3 h w"], side: int) -> UInt8[Tensor, "3 side side"]:
@@ -35,3 +36,20 @@ def tone_curve(L: Float[Tensor, "b 1 h w"], strength: float, numbers: Float[Tens
     light = light - MOST_BEND * bend * torch.sin(2 * math.pi * light) / (2 * math.pi)
     darkest, lightest = MOST_FADING * black, 1 - MOST_FADING * white
     return 2 * (darkest + (lightest - darkest) * light) - 1
+
+
+def cutmix(images: UInt8[Tensor, "b 3 h w"], share: float, numbers: Float[Tensor, "b 4"]) -> UInt8[Tensor, "b 3 h w"]:
+    """A rectangle of the picture before, greys and colours, in so large a share of a batch's pictures.
+
+    Yun et al. 2019, "CutMix", section 3.1: the rectangle has a picture's shape and any area, uniform in 0..1, and its
+    centre lies anywhere; what is beyond the border is cut off. It keeps a network from learning the scenes of a small
+    set by heart. `numbers`, uniform in 0..1, four a picture, decide. A batch of one stays as it is, and a process
+    mixes the pictures of its own share of the batch.
+    """
+    height, width = images.shape[-2:]
+    drawn, area, y, x = numbers.to(images.device).view(len(images), CUTMIX_NUMBERS, 1, 1).unbind(1)
+    half = area.sqrt() / 2 * (drawn < share)
+    rows = (torch.arange(height, device=images.device) + 0.5).view(1, -1, 1) / height
+    columns = (torch.arange(width, device=images.device) + 0.5).view(1, 1, -1) / width
+    inside = ((rows - y).abs() < half) & ((columns - x).abs() < half)
+    return torch.where(inside.unsqueeze(1), images.roll(1, 0), images)

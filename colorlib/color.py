@@ -167,9 +167,15 @@ def _inverse(matrix: Sequence[Sequence[float]]) -> list[list[float]]:
 
 def in_gamut(lab: Float[Tensor, "*batch 3 h w"], tolerance: float = GAMUT_TOLERANCE) -> Bool[Tensor, "*batch h w"]:
     """Which pixels of a Lab image sRGB can show: R, G and B within `-tolerance .. 1 + tolerance`."""
+    return in_gamut_linear(xyz_to_linear(lab_to_xyz(lab)), tolerance)
+
+
+def in_gamut_linear(
+    linear: Float[Tensor, "*batch 3 h w"], tolerance: float = GAMUT_TOLERANCE
+) -> Bool[Tensor, "*batch h w"]:
+    """`in_gamut` of linear sRGB; the tolerance is still one of R, G and B."""
     # The curve rises, so the bounds are moved to linear light instead of moving every pixel to sRGB.
     lowest, highest = -tolerance / 12.92, ((1 + tolerance + 0.055) / 1.055) ** 2.4
-    linear = xyz_to_linear(lab_to_xyz(lab))
     return (linear.amin(-3) >= lowest) & (linear.amax(-3) <= highest)
 
 

@@ -40,7 +40,7 @@ from colorlib.inference import (
     shipped_weights,
     shrink,
 )
-from colorlib.upsampling import BAND_PIXELS, ChromaField, join_rows
+from colorlib.upsampling import BAND_PIXELS, ChromaField, fill_tables, join_rows
 
 if TYPE_CHECKING:
     from torch.onnx import ONNXProgram
@@ -257,9 +257,8 @@ def _export_join(opset: int) -> ONNXProgram:
     inputs = {"rgba": torch.zeros(7, 9, 4, dtype=torch.uint8), "maps": torch.zeros(1, 4, 5, 6)}
     inputs |= {"top": torch.tensor(3.0), "height": torch.tensor(14.0), "strength": torch.tensor(1.0)}
     dynamic = {"rgba": {0: "rows", 1: "width"}, "maps": {2: "map_height", 3: "map_width"}}
-    join = JoinRows().eval()
-    join(*inputs.values())  # fills the tables: made while the exporter traces, they would hold no numbers
-    return _to_onnx(join, inputs, dynamic, "coloured", opset)
+    fill_tables()
+    return _to_onnx(JoinRows().eval(), inputs, dynamic, "coloured", opset)
 
 
 def _save_small(program: ONNXProgram, path: Path) -> None:

@@ -26,7 +26,7 @@ RECEPTIVE_FIELDS = tuple(STRIDED_LAYERS)
 MAX_DEPTH = 8
 TARGETS = ("steps", "epochs", "minutes")
 # Younger than the first runs. At its default one is left out of the JSON: their fingerprints and files stay good.
-ADDED_LATER = ("zoom", "tone", "accumulate", "checkpointing")
+ADDED_LATER = ("zoom", "tone", "cutmix", "accumulate", "checkpointing")
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,8 @@ class Recipe:
     """Random crops are 1 to this many times `size` wide, and scaled down to it."""
     tone: float = 0.0
     """Strength of the random tone curve on L in training, 0 (none) to 1: old films and prints."""
+    cutmix: float = 0.0
+    """Share of training pictures in which a rectangle shows another picture of the batch (CutMix)."""
     pretrain_steps: int = 0
     """First steps of G with L1 alone, before D joins."""
     ema_decay: float = 0.0
@@ -109,6 +111,8 @@ class Recipe:
             raise ValueError(f"expected zoom of at least 1, got {self.zoom}")
         if not 0 <= self.tone <= 1:
             raise ValueError(f"expected tone in 0..1, got {self.tone}")
+        if not 0 <= self.cutmix <= 1:
+            raise ValueError(f"expected cutmix in 0..1, got {self.cutmix}")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"expected betas in 0..1, 1 not included, got {self.betas}")
         for field in ("n_critic", "width", "d_width", "size", "batch_size", "accumulate"):

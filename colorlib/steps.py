@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from colorlib import distributed
-from colorlib.augmentation import TONE_NUMBERS, tone_curve
+from colorlib.augmentation import CUTMIX_NUMBERS, TONE_NUMBERS, cutmix, tone_curve
 from colorlib.blocks import fixed_statistics
 from colorlib.checkpoints import load_weights, pack_optimizer, unpack_optimizer
 from colorlib.color import split_lab, to_float
@@ -211,7 +211,11 @@ class Networks:
         adversarial = self.d_loss is not None and step >= self.recipe.pretrain_steps
         values: Losses = {}
         for i, images in enumerate(batches):
-            L, real_ab = split_lab(to_float(images.to(self.device, non_blocking=True)))
+            images = images.to(self.device, non_blocking=True)
+            if self.recipe.cutmix:
+                rng = self._share_rng("cutmix", CUTMIX_NUMBERS * len(images), step, i)
+                images = cutmix(images, self.recipe.cutmix, torch.rand(len(images), CUTMIX_NUMBERS, generator=rng))
+            L, real_ab = split_lab(to_float(images))
             if self.recipe.tone:
                 rng = self._share_rng("tone", TONE_NUMBERS * len(images), step, i)
                 L = tone_curve(L, self.recipe.tone, torch.rand(len(images), TONE_NUMBERS, generator=rng))

@@ -59,6 +59,12 @@ class ChromaField:
         slope, base = _upsample_rows(torch.cat([self.slope, self.base], 1), top, height, L.shape[-2:]).chunk(2, 1)
         return base.addcmul(slope, L)
 
+    def widened(self, width: int) -> ChromaField:
+        """The same field at the photograph's width: done once, `rows` need not do it for each band of rows."""
+        size = (self.slope.shape[-2], width)
+        maps = torch.cat([self.slope, self.base], 1)
+        return ChromaField(*nn.functional.interpolate(maps, size, mode="bilinear", align_corners=False).chunk(2, 1))
+
 
 def guided_slope(
     L: Float[Tensor, "1 1 h w"], ab: Float[Tensor, "1 2 h w"], radius: int = RADIUS, eps: float = EPS
@@ -85,6 +91,8 @@ def _upsample_rows(maps: Tensor, top: int | Tensor, height: int | Tensor, size: 
     below = (above + 1).clamp(max=maps.shape[-2] - 1)
     weight = (position - above).view(-1, 1)
     mixed = torch.lerp(maps[..., above, :], maps[..., below, :], weight)
+    if not torch.compiler.is_compiling() and mixed.shape[-1] == width:  # an exported graph keeps no such question
+        return mixed
     return nn.functional.interpolate(mixed, size=(rows, width), mode="bilinear", align_corners=False)
 
 
@@ -93,6 +101,7 @@ def join_with_own_lightness(rgb: UInt8[np.ndarray, "h w 3"], field: ChromaField)
     height, width = rgb.shape[:2]
     joined = np.empty_like(rgb)
     step = max(1, BAND_PIXELS // width)
+    field = field.widened(width)
 
     def join_band(top: int) -> None:
         with torch.inference_mode():  # of this thread
@@ -111,8 +120,7 @@ def join_rows(
     """Rows `top`, `top + 1`, ... of a photograph `height` rows high, in the field's chroma and their own lightness."""
     L = _lightness(rgb)
     ab = field.rows(L / color.L_SCALE - 1, top, height)
-    lab = _reduce_chroma(torch.cat([L, ab * color.AB_SCALE], dim=1))
-    colours = _levels(color.xyz_to_linear(color.lab_to_xyz(lab)))
+    colours = _levels(_linear_light(torch.cat([L, ab * color.AB_SCALE], dim=1)))
     # The grey of Lab is a hundredth of an 8-bit step off R = G = B, which now and then rounds to a whole one.
     return torch.where((ab == 0).all(dim=1, keepdim=True), colours[:, 1:2], colours)
 
@@ -130,6 +138,11 @@ def _one_core_each() -> Iterator[int]:
         yield min(threads, MAX_WORKERS)
     finally:
         torch.set_num_threads(threads)
+
+
+def fill_tables() -> None:
+    """Compute the tables now: an exporter that traces their making would keep no numbers."""
+    _tables(), _gamut_table()
 
 
 def _lightness(rgb: UInt8[Tensor, "1 3 h w"]) -> Float[Tensor, "1 1 h w"]:
@@ -162,13 +175,28 @@ def _tables() -> tuple[Float[Tensor, "3 256"], Float[Tensor, " steps"], UInt8[Te
     return color.linear_to_xyz(alone)[:, 1, 0], L, color.to_uint8(color.linear_to_srgb(light))[0, 0]
 
 
+def _linear_light(lab: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
+    """Linear sRGB of Lab; colours that sRGB cannot show lose chroma first."""
+    linear = color.xyz_to_linear(color.lab_to_xyz(lab))
+    outside = ~color.in_gamut_linear(linear)
+    if torch.compiler.is_compiling():  # an exported graph cannot pick pixels out: all are reduced, and some are used
+        reduced = color.xyz_to_linear(color.lab_to_xyz(_reduce_chroma(lab)))
+        return torch.where(outside.unsqueeze(1), reduced, linear)
+    if outside.any():
+        picked = _reduce_chroma(lab.movedim(1, 0)[:, outside][None, ..., None])
+        linear.movedim(1, 0)[:, outside] = color.xyz_to_linear(color.lab_to_xyz(picked))[0, ..., 0]
+    return linear
+
+
 def _reduce_chroma(lab: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
-    """`color.reduce_chroma` by a table, 30 times as fast: the same lightness, and chroma within 0.1 on average."""
+    """`color.reduce_chroma` by a table, 30 times as fast, for colours out of gamut.
+
+    The same lightness, and chroma within 0.1 on average.
+    """
     L, a, b = lab.unbind(1)
     where = torch.stack([torch.atan2(b, a) / torch.pi, L / color.L_SCALE - 1], dim=-1).clamp(-1, 1)
     limit = nn.functional.grid_sample(_gamut_table().to(lab.device), where, align_corners=True)[:, 0]
     factor = (limit / (a * a + b * b).sqrt().clamp(min=1e-6)).clamp(max=1)
-    factor = torch.where(color.in_gamut(lab), 1.0, factor)
     return torch.stack([L, a * factor, b * factor], dim=1)
 
 

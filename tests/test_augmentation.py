@@ -1,11 +1,11 @@
-"""Tone curves keep the order of greys, and resized pieces their colours."""
+"""Tone curves keep the order of greys, resized pieces their colours, and pasted rectangles come whole."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from colorlib.augmentation import TONE_NUMBERS, resize, tone_curve
+from colorlib.augmentation import CUTMIX_NUMBERS, TONE_NUMBERS, cutmix, resize, tone_curve
 
 
 def ramp(n: int) -> torch.Tensor:
@@ -19,9 +19,7 @@ def test_strength_zero_changes_nothing(rng: torch.Generator) -> None:
 
 def test_every_curve_rises_and_stays_in_range(rng: torch.Generator) -> None:
     curves = tone_curve(ramp(500), 1.0, torch.rand(500, TONE_NUMBERS, generator=rng))
-    assert (
-        (curves.diff(dim=-1) >= 0).all() and curves.min() >= -1 and curves.max() <= 3
-    )  # at the border the weights are cut
+    assert (curves.diff(dim=-1) >= 0).all() and curves.min() >= -1 and curves.max() <= 1
     assert not torch.allclose(curves[0], curves[1], atol=0.01)
 
 
@@ -49,3 +47,28 @@ def test_a_resized_piece_keeps_its_mean_colours(rng: torch.Generator) -> None:
     small = resize(checks.to(torch.uint8).expand(3, 40, 40), 20)  # averaged, not picked: a grey of 127 or 128
     assert (small.int() - 127).abs().max() <= 3  # at the border the weights are cut
     assert torch.equal(resize(image, 40), image)
+
+
+def flat(*levels: int) -> torch.Tensor:
+    """A picture of 20 x 12 px for each level, of that level."""
+    return torch.tensor(levels, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 20, 12).clone()
+
+
+def test_a_rectangle_shows_the_picture_before() -> None:
+    # Of a picture: whether (below the share), area, and the centre from the top and from the left.
+    numbers = [(0.4, 0.25, 0.5, 0.5), (0.6, 0.25, 0.5, 0.5), (0.4, 0.25, 0.0, 1.0), (0.4, 1.0, 0.5, 0.5)]
+    got = cutmix(flat(1, 2, 3, 4), 0.5, torch.tensor(numbers))
+    expected = flat(1, 2, 3, 3)  # the last is all covered by the one before
+    expected[0, :, 5:15, 3:9] = 4  # half of each side
+    expected[2, :, :5, 9:] = 2  # cut off at the corner
+    assert torch.equal(got, expected)
+
+
+def test_a_share_of_the_pictures_is_changed_and_half_of_their_area(rng: torch.Generator) -> None:
+    numbers = torch.rand(4000, CUTMIX_NUMBERS, generator=rng)
+    images = torch.arange(4000).remainder(2).mul(255).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 16, 16)
+    changed = (cutmix(images, 0.3, numbers) != images).float().mean(dim=(1, 2, 3))
+    assert (changed > 0).float().mean() == pytest.approx(0.3, abs=0.03)
+    assert changed[changed > 0].max() > 0.9 and changed[changed > 0].min() < 0.05
+    assert torch.equal(cutmix(images, 0.0, numbers), images)
+    assert torch.equal(cutmix(images[:1], 1.0, numbers[:1]), images[:1])

@@ -184,6 +184,7 @@ changes = st.fixed_dictionaries(
         "ema_decay": st.floats(0, 0.9999),
         "zoom": st.floats(1, 4),
         "tone": st.floats(0, 1),
+        "cutmix": st.floats(0, 1),
         "conditional": st.booleans(),
         "norm": st.sampled_from(["batch", "instance", "layer", "spectral", "none"]),
         "minutes": st.floats(1e-3, 1e5),

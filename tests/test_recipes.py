@@ -48,8 +48,8 @@ def test_younger_hyperparameters_leave_old_recipes_as_they_were() -> None:
     """Files and fingerprints from before they were added stay good, and they tell recipes apart all the same."""
     recipe = RECIPES["pix2pix"]
     assert recipe.fingerprint == "9d50ac15bfaa"  # as it stands beside rows that were measured before
-    assert not {"zoom", "tone", "accumulate", "checkpointing"} & json.loads(recipe.to_json()).keys()
-    for change in ({"zoom": 1.5}, {"tone": 0.5}, {"accumulate": 2}, {"checkpointing": True}):
+    assert not {"zoom", "tone", "cutmix", "accumulate", "checkpointing"} & json.loads(recipe.to_json()).keys()
+    for change in ({"zoom": 1.5}, {"tone": 0.5}, {"cutmix": 0.5}, {"accumulate": 2}, {"checkpointing": True}):
         changed = recipe.replace(batch_size=2, **change)
         assert changed.fingerprint != recipe.replace(batch_size=2).fingerprint
         assert Recipe.from_json(changed.to_json()) == changed
@@ -76,6 +76,7 @@ def test_younger_hyperparameters_leave_old_recipes_as_they_were() -> None:
         ({"steps": 0}, "steps"),
         ({"zoom": 0.9}, "zoom"),
         ({"tone": 1.1}, "tone"),
+        ({"cutmix": -0.1}, "cutmix"),
         ({"accumulate": 0}, "accumulate above 0"),
         ({"accumulate": 3, "batch_size": 2}, "accumulate of at most batch_size, 2, got 3"),
         ({"checkpointing": 1}, "checkpointing as bool"),

@@ -99,6 +99,22 @@ def test_a_tone_curve_changes_the_lightness_alone(recipe: Recipe) -> None:
     assert not torch.equal(seen[0][0], seen[4][0])
 
 
+def test_a_rectangle_of_another_picture_brings_its_colours(recipe: Recipe) -> None:
+    """G and D see one mixed picture, the same for a step taken again; all of its pixels are of the batch."""
+    networks = Networks(recipe.replace(cutmix=1.0), 0, CPU)
+    seen: list[tuple[Tensor, Tensor]] = []
+    networks.update_discriminator = lambda L, ab, *a, **k: seen.append((L, ab)) or {}
+    networks.update_generator = lambda L, ab, *a, **k: seen.append((L, ab)) or {}
+    batch = images(4)
+    for step in (0, 0, 1):
+        networks.train_step([batch], step)
+    mixed, pictures = (torch.cat(pair, 1) for pair in (seen[0], split_lab(to_float(batch))))
+    own, other = (mixed == pictures).all(1), (mixed == pictures.roll(1, 0)).all(1)
+    assert (own | other).all() and not own.all() and not other.all()
+    assert all(torch.equal(a, b) for i in (1, 2, 3) for a, b in zip(seen[0], seen[i], strict=True))
+    assert not torch.equal(seen[0][1], seen[4][1])
+
+
 def test_discriminator_loss_closed_forms(recipe: Recipe) -> None:
     L, ab = split_lab(to_float(images(4)))
     undecided = DiscriminatorLoss(Constant(0.0), recipe)

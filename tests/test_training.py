@@ -47,7 +47,7 @@ VARIANTS = {
     "ema": {"ema_decay": 0.9, "pretrain_steps": 2},
     "wgan": {"adversarial": "wasserstein", "clip": 0.01, "n_critic": 3, "optimizer": "rmsprop", "lambda_l1": 1.0},
     "wgan-gp": {"adversarial": "wasserstein", "lambda_gp": 10.0, "n_critic": 2, "norm": "none", "pretrain_steps": 1},
-    "augmented": {"adversarial": "none", "zoom": 1.1, "tone": 0.5},
+    "augmented": {"adversarial": "none", "zoom": 1.1, "tone": 0.5, "cutmix": 0.5},
     "unconditional": {"conditional": False, "adversarial": "hinge", "norm": "spectral"},
 }
 

@@ -142,7 +142,7 @@ def test_torchs_threads_are_put_back_even_after_an_error(photograph, monkeypatch
     try:
         join_with_own_lightness(photograph, constant_field(0.1, 0.1))
         assert torch.get_num_threads() == 3
-        monkeypatch.setattr(upsampling, "_reduce_chroma", lambda lab: 1 / 0)
+        monkeypatch.setattr(upsampling, "_linear_light", lambda lab: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             join_with_own_lightness(photograph, constant_field(0.1, 0.1))
         assert torch.get_num_threads() == 3
@@ -187,4 +187,8 @@ def test_table_of_the_gamut_agrees_with_the_bisection():
 def test_colours_inside_the_gamut_are_untouched():
     rgb = torch.rand(1, 3, 100, 200, generator=torch.Generator().manual_seed(0))
     lab = color.rgb_to_lab(rgb)
-    assert torch.equal(upsampling._reduce_chroma(lab), lab)
+    lab[..., :50, :] = draw_lab(10_000, chroma=20).view(1, 3, 50, 200)
+    exact, inside = color.xyz_to_linear(color.lab_to_xyz(lab)), color.in_gamut(lab)[:, None].expand_as(lab)
+    got = upsampling._linear_light(lab)
+    assert torch.equal(got[inside], exact[inside])
+    assert 0.8 < inside.float().mean() < 1 and color.in_gamut_linear(got, 0.01).all()

@@ -124,13 +124,13 @@ print("ready" if not to_do else f"look at: {', '.join(to_do)}")
 # ## Colour photographs, before any theory
 #
 # The course ships with a small generator that is already trained. It is not the large one above,
-# but one of 7 million parameters that sees a photograph at 64 pixels on its shorter side.
+# but one of 7 million parameters that sees a photograph at 96 pixels on its shorter side.
 
 # %% tags=["nbval-check-output"]
 colorizer = Colorizer.load(device="cpu")
 weights = sum(parameter.numel() for parameter in colorizer.generator.parameters())
 print(f"{weights / 1e6:.1f} million parameters, trained at {colorizer.recipe.size} pixels")
-assert 7e6 < weights < 8e6 and colorizer.recipe.size == 64
+assert 7e6 < weights < 8e6 and colorizer.recipe.size == 96
 
 # %% [markdown]
 # It was trained on two CPU cores, for about five hours, on some 2,200 photographs: fruit and
@@ -251,7 +251,7 @@ assert nearer > 0.85, "nearly the whole picture"
 # ### Did it cheat?
 #
 # We gave `colorize` photographs in colour. Did it look? Ask again, with the same photographs made
-# grey first. And what of the details: the network sees 64 pixels, yet the cat's whiskers are
+# grey first. And what of the details: the network sees 96 pixels, yet the cat's whiskers are
 # sharp. The reason is that the result keeps the photograph's own lightness at every pixel, and
 # takes only the chroma from the network.
 

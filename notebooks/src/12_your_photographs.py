@@ -86,7 +86,7 @@ from colorlib.upsampling import guided_slope
 
 # %%
 colorizer = Colorizer.load(device="cpu")
-assert colorizer.recipe.size == 64, "the network sees 64 pixels on the shorter side"
+assert colorizer.recipe.size == 96, "the network sees 96 pixels on the shorter side"
 cat = Image.fromarray(data.chelsea()).resize((300, 200), Image.Resampling.LANCZOS)
 studio = Studio(colorizer, config.out / "12_coloured", cat.convert("L"), "cat")
 studio
@@ -147,7 +147,7 @@ with Image.open(saved[0]) as image:
 # %% [markdown]
 # ## Every detail stays
 #
-# The network sees a photograph at 64 pixels on its shorter side. Much published code shrinks the
+# The network sees a photograph at 96 pixels on its shorter side. Much published code shrinks the
 # photograph to the size of the network, colours it, and enlarges the *result*. Then the detail is
 # gone. Measure it on the lightness, on a photograph full of fins and bolts.
 

@@ -66,7 +66,7 @@ def test_all_stages_and_what_they_leave(weights: ModuleType, photos: Path, tmp_p
     assert "| nature | wallpapers | CC-BY | nature train | 1 |" in credits and "nature test" not in credits
     packed = Colorizer.load(tmp_path / "package" / "default.safetensors", "cpu")
     l1, gan = (Colorizer.load(out / name, "cpu") for name in ("l1", "pix2pix"))
-    assert packed.recipe == gan.recipe
+    assert packed.recipe == gan.recipe.replace(size=weights.SEEN)
     for got, a, b in zip(*(list(c.generator.parameters()) for c in (packed, l1, gan)), strict=True):
         torch.testing.assert_close(got, 0.75 * a + 0.25 * b, atol=1e-3, rtol=1e-3)  # half precision
 
@@ -120,3 +120,20 @@ def test_batch_norm_becomes_layer_norm_of_nearly_the_same_function(weights: Modu
         got = weights.with_layer_norm(old, new, smooth).eval()(smooth)
     error, error_before = (got - wanted).abs().mean(), (unlike - wanted).abs().mean()
     assert error < 0.15 * wanted.abs().mean() < error_before, f"{error} of {wanted.abs().mean()}, before {error_before}"
+
+
+def test_rows_of_runs_that_are_gone_stay(weights: ModuleType, tmp_path: Path) -> None:
+    index = pd.MultiIndex.from_product([["grocery", "nature", "clothing"], ["first", "shipped: l1", "grey"]])
+    new = pd.DataFrame({"psnr": range(9)}, index=index.set_names(["set", "run"]), dtype=float)
+    assert weights.with_history(new, tmp_path / "none.csv") is new
+    path = tmp_path / "candidates.csv"
+    path.write_text(
+        "set,run,psnr\ngrocery,first,-1\ngrocery,gone,20\ngrocery,pix2pix,21\ngrocery,grey,-1\nnature,gone,22\n"
+    )
+    table = weights.with_history(new, path)
+    runs = ["first", "pix2pix", "gone", "shipped: l1", "grey"]
+    assert list(table.loc["grocery"].index) == runs and list(table.loc["grocery", "psnr"]) == [0, 21, 20, 1, 2]
+    assert (
+        list(table.loc["nature"].index) == ["first", "gone", "shipped: l1", "grey"] and len(table.loc["clothing"]) == 3
+    )
+    assert list(table.index.unique("set")) == ["grocery", "nature", "clothing"]
