@@ -1,6 +1,6 @@
 """Colour for photographs of any size: the network says what colour, the photograph keeps every detail.
 
-The generator sees the lightness at the resolution it was trained on; `upsampling` brings its chroma to the
+The generator sees the lightness at a low resolution, about that of its training; `upsampling` brings its chroma to the
 photograph's resolution and joins it with the photograph's own lightness.
 """
 

@@ -39,7 +39,7 @@ SHOWN = ("coffee", "chelsea", "astronaut", "rocket")
 SIDE = 256
 ALT = (
     "A cup of coffee, a cat, an astronaut and a rocket, a row each: without colour, in the colours of the L1 weights, "
-    "in those of the default weights, and true. The sky behind the rocket comes out blue, the cup stays grey."
+    "in those of the default weights, and true. The sky behind the rocket comes out bluish, the cup stays grey."
 )
 CAPTION = "Photographs that the weights have never seen. Below each, its mean CIEDE2000 to the truth: lower is better."
 BLOCK = re.compile(r"(?P<begin><!-- results -->\n).*?(?P<end><!-- /results -->)", re.DOTALL)

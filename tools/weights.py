@@ -2,13 +2,13 @@
 
     python tools/weights.py PHOTOS
 
-PHOTOS holds the sets grocery, nature and clothing, each with train, val and test. About five hours on two CPU cores
-without bf16; what is finished is kept, and a run that was stopped goes on.
+PHOTOS holds the sets grocery, nature and clothing, each with train, val and test. By estimate seven hours on two CPU cores
+without bf16, or two with it; what is finished is kept, and a run that was stopped goes on.
 
 First L1 alone, mostly on small pictures, where a step costs a fraction of one at 128 px. The stages are the way that
-was really gone, detours included: the data grew, and batch norm gave way to layer norm. Then, from the last stage's
-weights, each candidate for about the same time; the choice among them is by the validation splits, the test splits are
-for `tools/results.py`. What ships is mixed from the last stage and the candidate that was chosen.
+was really gone, detours included: the data grew, batch norm gave way to layer norm, and CutMix came in. Then each
+candidate; the choice among them is by the validation splits and photographs from elsewhere, the test splits are for
+`tools/results.py`. What ships is mixed from the last two stages and the candidate that was chosen.
 """
 
 from __future__ import annotations

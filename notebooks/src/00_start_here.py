@@ -129,7 +129,7 @@ print("ready" if not to_do else f"look at: {', '.join(to_do)}")
 # %% tags=["nbval-check-output"]
 colorizer = Colorizer.load(device="cpu")
 weights = sum(parameter.numel() for parameter in colorizer.generator.parameters())
-print(f"{weights / 1e6:.1f} million parameters, trained at {colorizer.recipe.size} pixels")
+print(f"{weights / 1e6:.1f} million parameters, sees {colorizer.recipe.size} pixels")
 assert 7e6 < weights < 8e6 and colorizer.recipe.size == 96
 
 # %% [markdown]

@@ -748,7 +748,7 @@ assert all(moves[case] > 0.3 for case in cases), "expected every damage to distu
 assert moves["faded", "treated"] < moves["faded"], "expected stretching to help on average"
 assert moves["border", "treated"] == 0, "expected the same picture, and so the same answer"
 mended = moves["scratches, mend", "treated"] / moves["scratches, mend"]
-assert 0.8 < mended < 1, "expected hardly any help against scratches"
+assert 0.6 < mended < 0.9, "expected mending to help against scratches, and not much"
 assert moves["faded"] < 0.7 * moves["scratches, mend"], "expected fading to disturb less"
 
 # %% [markdown]
@@ -758,7 +758,7 @@ assert moves["faded"] < 0.7 * moves["scratches, mend"], "expected fading to dist
 #    tones were part of this model's training (*augmentation*: random tone curves), lines were not.
 # 2. Where the treatment gives the very same picture back, it gives the answer back: the border's.
 #    Nearly the same is not enough: mended photographs are within a unit of lightness, and the
-#    answer is still about as far off.
+#    answer is still three quarters as far off.
 # 3. **Moved is not error.** Where the model was wrong to begin with, a damage may even move it
 #    towards the truth. Compare the column with the error of grey before you are pleased.
 #
