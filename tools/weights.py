@@ -2,8 +2,8 @@
 
     python tools/weights.py PHOTOS
 
-PHOTOS holds the sets grocery, nature and clothing, each with train, val and test. By estimate seven hours on two CPU cores
-without bf16, or two with it; what is finished is kept, and a run that was stopped goes on.
+PHOTOS holds the sets grocery, nature and clothing, each with train, val and test. By estimate seven hours on two CPU
+cores without bf16, or two with it; what is finished is kept, and a run that was stopped goes on.
 
 First L1 alone, mostly on small pictures, where a step costs a fraction of one at 128 px. The stages are the way that
 was really gone, detours included: the data grew, batch norm gave way to layer norm, and CutMix came in. Then each
