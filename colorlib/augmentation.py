@@ -42,9 +42,9 @@ def cutmix(images: UInt8[Tensor, "b 3 h w"], share: float, numbers: Float[Tensor
     """A rectangle of the picture before, greys and colours, in so large a share of a batch's pictures.
 
     Yun et al. 2019, "CutMix", section 3.1: the rectangle has a picture's shape and any area, uniform in 0..1, and its
-    centre lies anywhere; what is beyond the border is cut off. It keeps a network from learning the scenes of a small
-    set by heart. `numbers`, uniform in 0..1, four a picture, decide. A batch of one stays as it is, and a process
-    mixes the pictures of its own share of the batch.
+    centre lies anywhere; what is beyond the border is cut off. Meant against learning the scenes of a small set by
+    heart. `numbers`, uniform in 0..1, four a picture, decide. A batch of one stays as it is, and of several processes
+    each mixes the pictures of its own share of the batch.
     """
     height, width = images.shape[-2:]
     drawn, area, y, x = numbers.to(images.device).view(len(images), CUTMIX_NUMBERS, 1, 1).unbind(1)

@@ -64,7 +64,7 @@ def test_a_rectangle_shows_the_picture_before() -> None:
     assert torch.equal(got, expected)
 
 
-def test_a_share_of_the_pictures_is_changed_and_half_of_their_area(rng: torch.Generator) -> None:
+def test_a_share_of_the_pictures_is_changed_in_rectangles_small_and_large(rng: torch.Generator) -> None:
     numbers = torch.rand(4000, CUTMIX_NUMBERS, generator=rng)
     images = torch.arange(4000).remainder(2).mul(255).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 16, 16)
     changed = (cutmix(images, 0.3, numbers) != images).float().mean(dim=(1, 2, 3))
