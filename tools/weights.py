@@ -49,9 +49,9 @@ NETWORK = {"generator": "resunet", "depth": 5, "width": 32, "dropout": 0.0}
 OLD = {**NETWORK, "size": 96, "zoom": 2.0, "tone": 0.5, "batch_size": 16, "lr_g": 5e-4, "ema_decay": 0.998}
 FASTER = {**NETWORK, "tone": 0.3, "lr_g": 1e-3, "betas": (0.9, 0.999), "ema_decay": 0.998}
 LAYER = {**FASTER, "g_norm": "layer", "size": 64, "zoom": 2.0, "batch_size": 32}
-# At 128 px the few landscapes are learnt by heart: with dropout 0.2 alone ("l1-128", after 4,185 steps) CIEDE2000 on
-# those that were trained on fell from 11.2 to 10.1, on those of nature/val it rose from 13.6 to 15.2. With all of this,
-# after 5,398 steps: 11.1 and 14.8, and on photographs from elsewhere 12.0 instead of 12.5. So it helps, and not enough.
+# At 128 px the few landscapes are learnt by heart: with dropout 0.2 alone ("l1-128", after some 3,600 steps) CIEDE2000
+# on those that were trained on fell from 11.2 to 10.1, on those of nature/val it rose from 13.6 to 15.2. With all of
+# this, after 5,398 steps: 11.1 and 14.8, and on photographs from elsewhere 12.0, not 12.5. It helps, and not enough.
 CUTMIX = {**NETWORK, "g_norm": "layer", "size": 128, "zoom": 2.0, "batch_size": 16}
 CUTMIX |= {"dropout": 0.5, "tone": 0.6, "cutmix": 0.6}
 
