@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 from colorlib import checkpoints, cli, commands, flags, memory, terminal
 from colorlib.cli import main
+from colorlib.devices import pick_precision
 from colorlib.inference import Colorizer
 from colorlib.recipes import RECIPES, Recipe
 
@@ -270,7 +271,7 @@ def test_train_says_what_it_does_and_leaves_a_run(
     first, *_, last = capsys.readouterr().out.splitlines()
     assert "pix2pix on folder:" in first
     assert "8 images, 2 to validate" in first
-    assert "cpu, fp32" in first
+    assert f"cpu, {pick_precision('auto', torch.device('cpu'))}" in first
     assert f"--weights {run}" in last
     assert Recipe.from_json((run / "recipe.json").read_text()).lambda_l1 == 50
     names = {"recipe.json", "source.json", "history.csv", "samples", "generator.safetensors", "checkpoints", "latest"}

@@ -187,9 +187,8 @@ class Laboratory(Pictured):
         values = {name: control.value for name, control in self.controls.items()} | change
         here = self.session
         try:
-            trial = Session(
-                make_recipe(**values, size=self.size), here.source, here.validation, seed=here.seed, device=here.device
-            )
+            recipe = make_recipe(**values, size=self.size).replace(precision="fp32")  # bf16 rounds small changes away
+            trial = Session(recipe, here.source, here.validation, seed=here.seed, device=here.device)
         except ValueError:
             return None
         trial.train(steps)

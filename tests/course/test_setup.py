@@ -15,6 +15,7 @@ import torch
 
 import colorlib
 from colorlib import doctor
+from colorlib.devices import pick_precision
 from colorlib.doctor import Check
 
 # The function has its module's name: `from colorlib.course import setup` may be either.
@@ -207,7 +208,7 @@ def test_each_failed_check_is_a_line(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert capsys.readouterr().out.splitlines()[2:] == [
         "! disk: 0.1 GB free: free some",
         "! memory: could not be checked: no such thing",
-        "! the device fails in fp32: no kernel image; see `colorlib doctor`",
+        f"! the device fails in {pick_precision('auto', torch.device('cpu'))}: no kernel image; see `colorlib doctor`",
     ]
 
 
