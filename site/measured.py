@@ -106,9 +106,15 @@ def benchmarks(root: Path) -> dict[str, Any]:
     return found
 
 
+def called(name: str, facts: dict[str, str]) -> str:
+    """A machine's name: its card, or its processor and what that can do; two of one name may differ in it."""
+    processor = ", ".join(facts[fact] for fact in ("processor", "instructions") if fact in facts)
+    return facts.get("GPU", processor or name)
+
+
 def _machine(name: str, content: dict[str, Any]) -> list[str]:
     facts = content["machine"]
-    texts = [f"## {facts.get('GPU', facts.get('processor', name))}", markdown(["", ""], list(facts.items()))]
+    texts = [f"## {called(name, facts)}", markdown(["", ""], list(facts.items()))]
     for title, part in content["parts"].items():
         texts += [f"### {title}", *(_part(part) if part else [NOT_MEASURED])]
     return texts
@@ -152,8 +158,15 @@ def imagenet(root: Path) -> str:
         if rates:
             rate, what = max(rates)
             days = PASSES * IMAGENET / rate / 86400
-            machine = content["machine"].get("GPU", content["machine"].get("processor", name))
-            rows.append([machine, what, f"{rate:,.3g}", f"{IMAGENET / rate / 3600:,.3g}", f"{days:,.3g}"])
+            rows.append(
+                [
+                    called(name, content["machine"]),
+                    what,
+                    f"{rate:,.3g}",
+                    f"{IMAGENET / rate / 3600:,.3g}",
+                    f"{days:,.3g}",
+                ]
+            )
     head = ["machine", "step", "images/s, measured", "hours a pass", f"days for {PASSES} passes"]
     return markdown(head, rows) if rows else NOT_MEASURED
 

@@ -97,10 +97,11 @@ def test_speed_comes_from_the_benchmarks(measured, tmp_path):
     folder.mkdir(parents=True)
     rows = [{"what": "batch 4", "ours, images/s": 7.512, "ratio": 1.25, **SPREAD}, {"what": "batch 16", "share": 0.125}]
     step = {"about": "Steps.", "measured": "2026-01-02", "rows": rows, "picture": PICTURE}
-    content = {"machine": {"processor": "a laptop"}, "parts": {"Training step, pix2pix": step, "Data": None}}
+    machine = {"processor": "a laptop", "instructions": "AVX2"}
+    content = {"machine": machine, "parts": {"Training step, pix2pix": step, "Data": None}}
     (folder / "a-laptop.json").write_text(json.dumps(content))
     page = measured.speed(tmp_path)
-    assert "## a laptop" in page and "### Training step, pix2pix\n\nSteps." in page and "2026-01-02" in page
+    assert "## a laptop, AVX2\n" in page and "### Training step, pix2pix\n\nSteps." in page and "2026-01-02" in page
     assert (
         "| what | ours, images/s | ratio | share |" in page
         and "| batch 4 | 7.51 | 1.25 (1.2 to 1.3 in 5 rounds) |  |" in page
@@ -108,7 +109,7 @@ def test_speed_comes_from_the_benchmarks(measured, tmp_path):
     assert "| batch 16 |  |  | 12.50% |" in page and f"### Data\n\n{measured.NOT_MEASURED}" in page
     assert ":::{figure} benchmarks/a.png\n:alt: A line." in page and f"## A GPU\n\n{measured.NOT_MEASURED}" in page
     # 1,281,167 pictures at 7.512 a second
-    assert "| a laptop | batch 4 | 7.51 | 47.4 | 39.5 |" in measured.imagenet(tmp_path)
+    assert "| a laptop, AVX2 | batch 4 | 7.51 | 47.4 | 39.5 |" in measured.imagenet(tmp_path)
     content["machine"]["GPU"] = "a card"
     (folder / "a-laptop.json").write_text(json.dumps(content))
     assert "## a card" in measured.speed(tmp_path) and "## A GPU" not in measured.speed(tmp_path)
