@@ -213,12 +213,10 @@ class Networks:
         for i, images in enumerate(batches):
             images = images.to(self.device, non_blocking=True)
             if self.recipe.cutmix:
-                rng = self._share_rng("cutmix", CUTMIX_NUMBERS * len(images), step, i)
-                images = cutmix(images, self.recipe.cutmix, torch.rand(len(images), CUTMIX_NUMBERS, generator=rng))
+                images = cutmix(images, self.recipe.cutmix, self._draw("cutmix", len(images), CUTMIX_NUMBERS, step, i))
             L, real_ab = split_lab(to_float(images))
             if self.recipe.tone:
-                rng = self._share_rng("tone", TONE_NUMBERS * len(images), step, i)
-                L = tone_curve(L, self.recipe.tone, torch.rand(len(images), TONE_NUMBERS, generator=rng))
+                L = tone_curve(L, self.recipe.tone, self._draw("tone", len(images), TONE_NUMBERS, step, i))
             fake_ab = None
             if self.recipe.accumulate == 1:
                 with torch.set_grad_enabled(i == len(batches) - 1):
@@ -307,6 +305,10 @@ class Networks:
         rng = make_rng(self.seed, name, step, i)
         torch.rand(distributed.rank() * n, generator=rng)
         return rng
+
+    def _draw(self, name: str, pictures: int, numbers: int, step: int, i: int) -> Tensor:
+        """Numbers in 0..1, so many for each picture of this process's share."""
+        return torch.rand(pictures, numbers, generator=self._share_rng(name, pictures * numbers, step, i))
 
     def columns(self) -> list[str]:
         """The names of everything a step may measure, in a fixed order."""

@@ -83,15 +83,20 @@ def test_the_critic_is_updated_on_each_batch_and_the_generator_on_the_last(recip
     assert values["l1"].item() == pytest.approx((last.generator.train()(L) - real).abs().mean().item(), abs=1e-3)
 
 
-def test_a_tone_curve_changes_the_lightness_alone(recipe: Recipe) -> None:
-    """G sees other greys with the same colours, D the same greys as G; another step draws other curves."""
-    networks = Networks(recipe.replace(tone=0.8), 0, CPU)
+def seen_in_steps(networks: Networks, batch: Tensor, steps: tuple[int, ...]) -> list[tuple[Tensor, Tensor]]:
+    """L and true ab as each step's update of D and then of G gets them; nothing is trained."""
     seen: list[tuple[Tensor, Tensor]] = []
     networks.update_discriminator = lambda L, ab, *a, **k: seen.append((L, ab)) or {}
     networks.update_generator = lambda L, ab, *a, **k: seen.append((L, ab)) or {}
-    batch = images(4)
-    for step in (0, 0, 1):
+    for step in steps:
         networks.train_step([batch], step)
+    return seen
+
+
+def test_a_tone_curve_changes_the_lightness_alone(recipe: Recipe) -> None:
+    """G sees other greys with the same colours, D the same greys as G; another step draws other curves."""
+    batch = images(4)
+    seen = seen_in_steps(Networks(recipe.replace(tone=0.8), 0, CPU), batch, steps=(0, 0, 1))
     L, ab = split_lab(to_float(batch))
     assert all(torch.equal(other, ab) for _, other in seen)
     assert (seen[0][0] - L).abs().amax(dim=(1, 2, 3)).min() > 0.01  # every picture has a curve of its own
@@ -101,13 +106,8 @@ def test_a_tone_curve_changes_the_lightness_alone(recipe: Recipe) -> None:
 
 def test_a_rectangle_of_another_picture_brings_its_colours(recipe: Recipe) -> None:
     """G and D see one mixed picture, the same for a step taken again; all of its pixels are of the batch."""
-    networks = Networks(recipe.replace(cutmix=1.0), 0, CPU)
-    seen: list[tuple[Tensor, Tensor]] = []
-    networks.update_discriminator = lambda L, ab, *a, **k: seen.append((L, ab)) or {}
-    networks.update_generator = lambda L, ab, *a, **k: seen.append((L, ab)) or {}
     batch = images(4)
-    for step in (0, 0, 1):
-        networks.train_step([batch], step)
+    seen = seen_in_steps(Networks(recipe.replace(cutmix=1.0), 0, CPU), batch, steps=(0, 0, 1))
     mixed, pictures = (torch.cat(pair, 1) for pair in (seen[0], split_lab(to_float(batch))))
     own, other = (mixed == pictures).all(1), (mixed == pictures.roll(1, 0)).all(1)
     assert (own | other).all() and not own.all() and not other.all()
