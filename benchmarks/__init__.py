@@ -1,1 +1,1 @@
-"""How fast, and against what: the course's code beside code in the textbook manner, in one process, by turns."""
+"""How fast, and against what: the course's code beside code in the textbook manner, by turns."""

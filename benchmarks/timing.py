@@ -1,4 +1,4 @@
-"""Fair timing: contestants take turns in one process, and what counts is the median of their ratios, with its spread.
+"""Fair timing: contestants take turns, and what counts is the median of their ratios, with its spread.
 
 A machine that is busy with something else for a while slows both down; ratios of neighbours in time forgive that.
 """
@@ -22,6 +22,8 @@ import torch
 from colorlib.images import one_line
 
 Row = dict[str, Any]
+Maker = Callable[[], Callable[[], object]]
+"""Makes something to be timed."""
 # On a GPU a call takes microseconds to start: as many calls are timed at a time as fill this many seconds.
 AT_LEAST = 0.2
 NO_MEMORY = "out of memory"
@@ -109,6 +111,34 @@ def compared(what: str, turns: Turns, ours: str, theirs: str, per_call: float, *
 def rate(turns: Turns, name: str, per_call: float) -> float | str:
     """How much a second, of what one call does `per_call` of."""
     return per_call / turns.median(name) if turns.seconds.get(name) else turns.failed[name]
+
+
+class Apart:
+    """A contestant in a process of its own, where `maker()` makes it: its heap is nobody else's.
+
+    Of two in one process, the second finds memory that the first has taken, or asks for what the first gave back.
+    """
+
+    def __init__(self, maker: Maker) -> None:
+        self.pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=_make, initargs=(maker,))
+
+    def __enter__(self) -> Apart:
+        return self
+
+    def __call__(self) -> None:
+        self.pool.submit(_call).result()
+
+    def __exit__(self, *error: object) -> None:
+        self.pool.shutdown()
+
+
+def _make(maker: Maker) -> None:
+    global _contestant
+    _contestant = maker()
+
+
+def _call() -> None:
+    _contestant()  # not its answer, which may not be fit for travelling
 
 
 def alone(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -194,7 +194,7 @@ class Trainer:
         """
         if steps is not None and steps < 0:
             raise ValueError(f"expected a number of steps of at least 0, got {steps}")
-        with self._writing():
+        with self._writing(), memory.kept(self.device):
             self._prepare_folder()
             self._name_folder()
             last = None if steps is None else self.step + steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -18,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import __main__ as bench  # noqa: E402
 from benchmarks import baseline, data, infer, linear, machine, step, timing  # noqa: E402
+from benchmarks.part import Job  # noqa: E402
 from colorlib.datasets.base import ArraySource  # noqa: E402
 from colorlib.devices import make_rng  # noqa: E402
 from colorlib.inference import Colorizer  # noqa: E402
@@ -175,6 +177,23 @@ def test_turns_are_taken_and_ratios_are_of_neighbours():
     turns = timing.Turns({"slow": [2.0, 4.0, 9.0], "fast": [1.0, 1.0, 3.0]})
     row = timing.compared("x", turns, "fast", "slow", 10, aim=2)
     assert (row["ratio"], row["ours"], row["baseline"]) == (3, 10, 2.5) and row["lowest and highest"] == "2 to 4"
+
+
+def test_a_contestant_may_have_a_process_of_its_own(tmp_path):
+    with timing.Apart(functools.partial(functools.partial, os.mkdir, tmp_path / "made")) as contestant:
+        assert not (tmp_path / "made").exists()  # made is the contestant, called it is below
+        contestant()
+        with pytest.raises(FileExistsError):
+            contestant()
+    with timing.Apart(functools.partial(functools.partial, os.putenv, "ELSEWHERE", "1")) as contestant:
+        contestant()
+    assert "ELSEWHERE" not in subprocess.run(["env"], capture_output=True, text=True, check=True).stdout
+
+
+def test_on_a_cpu_every_step_has_its_own_process(tmp_path):
+    recipe = small("pix2pix", size=16)
+    turns = step.race(recipe, Job(CPU, tmp_path), budget=0)
+    assert not turns.failed and [len(turns.seconds[name]) for name in ("baseline", "fp32")] == [1, 1]
 
 
 def test_what_runs_out_of_memory_is_said_and_the_others_go_on():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import pytest
@@ -274,3 +275,37 @@ def test_other_errors_are_not_taken_for_a_full_memory(recipe: Recipe, monkeypatc
     monkeypatch.setattr(Networks, "train_step", broken)
     with pytest.raises(RuntimeError, match="scalar type"):
         list(Trainer(recipe, make_source(), device="cpu").run())
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc can be told to keep memory")
+def test_memory_is_kept_while_a_run_goes_on(recipe: Recipe) -> None:
+    before = page_faults()
+    run = Trainer(recipe.replace(steps=2), make_source(n=2, size=recipe.size), device="cpu").run()
+    next(run)
+    page_faults()  # takes what is then kept
+    during = page_faults()
+    list(run)
+    page_faults()
+    after = page_faults()
+    assert during < before / 10 and after > before / 2
+
+
+def page_faults() -> int:
+    """How often the system had to find a page for a block of 64 MiB, taken and freed."""
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.zeros(2**24).add_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def test_on_a_gpu_the_cpus_memory_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: pytest.fail("asked for"))
+    with memory.kept(torch.device("cuda")):
+        pass
+
+
+def test_where_malloc_cannot_be_told_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())  # musl
+    with memory.kept(CPU):
+        pass
