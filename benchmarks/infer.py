@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,8 @@ from benchmarks.baseline import textbook_colorize
 from benchmarks.data import SIZES
 from benchmarks.part import Job, Result
 from benchmarks.photographs import write_photographs
-from benchmarks.timing import Row, compared, take_turns
+from benchmarks.step import run_race
+from benchmarks.timing import Row, compared
 from colorlib import color
 from colorlib.inference import Colorizer, network_size, shrink
 from colorlib.upsampling import EPS, RADIUS, as_batch
@@ -29,32 +32,39 @@ def folder(job: Job, budget: float) -> Result:
     """As many of 200 photographs as the time allows, a few by turns."""
     size = (160, 120) if job.quick else SIZES["2 MP"]
     n, chunk = (2, 1) if job.quick else (N, CHUNK)
-    colorizer = Colorizer.load("default", job.device)
     started = time.perf_counter()
     paths = write_photographs(job.scratch / "photographs", min(n, 4 * chunk), size, job.photos)
-    mine, theirs = _Chunks(paths, chunk), _Chunks(paths, chunk)
-    out = job.scratch / "coloured"
-
-    def ours() -> None:
-        results = colorizer.colorize_many(mine.next(), out / "ours", overwrite=True, progress=False)
-        assert not any(result.error for result in results), results
-
-    def textbook() -> None:
-        generator, side = colorizer.generator, colorizer.recipe.size
-        textbook_colorize(generator, side, theirs.next(), out / "textbook", job.device)
-
-    left = budget - (time.perf_counter() - started)
-    turns = take_turns({"baseline": textbook, "ours": ours}, budget=left, rounds=n // chunk)
+    makers = {
+        "baseline": functools.partial(_textbook, paths, chunk, job.scratch / "coloured" / "textbook", job.device),
+        "ours": functools.partial(_ours, paths, chunk, job.scratch / "coloured" / "ours", job.device),
+    }
+    turns = run_race(makers, job, budget - (time.perf_counter() - started), rounds=n // chunk)
     row = compared(f"photographs of {size[0]} x {size[1]}", turns, "ours", "baseline", chunk, aim=AIM)
     done = chunk * len(turns.seconds["ours"])
     about = (
         f"Photographs a second, JPEG to JPEG, with the shipped weights; {done} were coloured by each ({len(paths)} "
-        "different ones). The baseline enlarges the network's ab with bicubic interpolation, converts with "
-        "scikit-image and cuts off what sRGB cannot show; ours follows the edges of the photograph and keeps hue and "
-        "lightness, so the pictures differ on purpose. The second line compares ours with the same method written "
-        "plainly, in one piece and without tables, in levels of 255."
+        "different ones), on a CPU by two processes that took turns. The baseline enlarges the network's ab with "
+        "bicubic interpolation, converts with scikit-image and cuts off what sRGB cannot show; ours follows the edges "
+        "of the photograph and keeps hue and lightness, so the pictures differ on purpose. The second line compares "
+        "ours with the same method written plainly, in one piece and without tables, in levels of 255."
     )
+    colorizer = Colorizer.load("default", job.device)
     return Result([row, _difference(colorizer, paths[0])], about, "photographs/s")
+
+
+def _ours(paths: list[Path], chunk: int, out: Path, device: torch.device) -> Callable[[], object]:
+    colorizer, mine = Colorizer.load("default", device), _Chunks(paths, chunk)
+
+    def colour() -> None:
+        results = colorizer.colorize_many(mine.next(), out, overwrite=True, progress=False)
+        assert not any(result.error for result in results), results
+
+    return colour
+
+
+def _textbook(paths: list[Path], chunk: int, out: Path, device: torch.device) -> Callable[[], object]:
+    colorizer, theirs = Colorizer.load("default", device), _Chunks(paths, chunk)
+    return lambda: textbook_colorize(colorizer.generator, colorizer.recipe.size, theirs.next(), out, device)
 
 
 class _Chunks:

@@ -74,8 +74,8 @@ def race(recipe: Recipe, job: Job, budget: float) -> Turns:
     return run_race(makers, job, budget)
 
 
-def run_race(makers: Mapping[str, Maker], job: Job, budget: float) -> Turns:
-    """Steps by turns: on a CPU each in a process of its own."""
+def run_race(makers: Mapping[str, Maker], job: Job, budget: float, *, rounds: int = 20) -> Turns:
+    """What each makes is called by turns: on a CPU each in a process of its own."""
     with contextlib.ExitStack() as processes:
         contestants: dict[str, Callable[[], object]] = {}
         for name, maker in makers.items():
@@ -83,7 +83,7 @@ def run_race(makers: Mapping[str, Maker], job: Job, budget: float) -> Turns:
                 contestants[name] = maker()
             else:
                 contestants[name] = processes.enter_context(Apart(maker))
-        turns = take_turns(contestants, budget=budget, device=job.device)
+        turns = take_turns(contestants, budget=budget, rounds=rounds, device=job.device)
     contestants.clear()
     gc.collect()
     if job.gpu:
