@@ -19,11 +19,11 @@ weights. The schedules one-stage and two-stages had four minutes each from rando
 l1-128, dropout-64, cutmix-decay, fresh and often) were made on a faster machine, in bf16: their minutes count about
 five times. In fresh and often each landscape is drawn five times in an epoch, with CutMix and dropout: it did not help.
 
-More training does not help with landscapes that were not seen; more of them to learn from might. Once every fourth photograph of
-nature/train was kept out too, so that there were 65 unseen ones with nature/val, and a network was trained from random
-weights at 64 px with each landscape five times in an epoch, CutMix, dropout and weight decay. After 3,304 steps its
-CIEDE2000 was 2.8 % below grey's on the unseen ones and 3.4 % on those it learned from, after 5,871 steps 2.2 % and
-10.6 %: by then it had begun to learn them by heart.
+More training does not help with landscapes that were not seen; more of them to learn from might. Once every fourth
+photograph of nature/train was kept out too, so that there were 65 unseen ones with nature/val, and a network was
+trained from random weights at 64 px with each landscape five times in an epoch, CutMix, dropout and weight decay. After
+3,304 steps its CIEDE2000 was 2.8 % below grey's on the unseen ones and 3.4 % on those it learned from, after 5,871
+steps 2.2 % and 10.6 %: by then it had begun to learn them by heart.
 
 The choice was by these validation images and 25 photographs from elsewhere. Of the first alone "layer" would have won;
 on the others it was hardly better than grey, and "cutmix" was: so both were mixed. The test images above were measured
