@@ -206,7 +206,8 @@ def wgan_gp(job: Job, budget: float) -> Result:
     about = (
         f"Images a second that the critic sees, {recipe.size} px, batch {recipe.batch_size}, n_critic "
         f"{recipe.n_critic}. Many published loops take the critic's loss back through the generator, for gradients "
-        "that are then thrown away; the second baseline detaches the fake, as careful ones do."
+        "that are then thrown away; the second baseline detaches the fake, as careful ones do. Processes and memory as "
+        "in the pix2pix step: part of the gain is memory that is kept."
     )
     return Result(rows, about, "images/s")
 

@@ -81,8 +81,8 @@ def kept(device: torch.device) -> Iterator[None]:
     """Keep memory that is freed for what comes next, until the end of the block; for a CPU under Linux's glibc.
 
     The maps of a step at 256 px are blocks of tens of MiB. Left alone, glibc gives each back to the system when it is
-    freed, and the system clears the next one, page by page: at batch 16 in fp32, a third of a step. The process holds
-    on to the most that it has taken, and gives it back at the end. Elsewhere nothing happens.
+    freed, and the system clears the next one, page by page: at batch 16 in fp32 more than a third of a plain step. The
+    process holds on to the most that it has taken, and gives it back at the end. Elsewhere nothing happens.
     """
     libc: Any = ctypes.CDLL(None) if sys.platform == "linux" and device.type == "cpu" else None
     if not all(hasattr(libc, name) for name in ("mallopt", "malloc_trim")):
