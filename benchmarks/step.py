@@ -76,19 +76,18 @@ def race(recipe: Recipe, job: Job, budget: float) -> Turns:
 
 def run_race(makers: Mapping[str, Maker], job: Job, budget: float, *, rounds: int = 20) -> Turns:
     """What each makes is called by turns: on a CPU each in a process of its own."""
-    with contextlib.ExitStack() as processes:
-        contestants: dict[str, Callable[[], object]] = {}
-        for name, maker in makers.items():
-            if job.gpu or job.quick:
-                contestants[name] = maker()
-            else:
-                contestants[name] = processes.enter_context(Apart(maker))
-        turns = take_turns(contestants, budget=budget, rounds=rounds, device=job.device)
-    contestants.clear()
-    gc.collect()
-    if job.gpu:
-        torch.cuda.empty_cache()
-    return turns
+    contestants: dict[str, Callable[[], object]] = {}
+    try:
+        with contextlib.ExitStack() as processes:
+            for name, maker in makers.items():
+                here = job.gpu or job.quick
+                contestants[name] = maker() if here else processes.enter_context(Apart(maker))
+            return take_turns(contestants, budget=budget, rounds=rounds, device=job.device)
+    finally:
+        contestants.clear()
+        gc.collect()
+        if job.gpu:
+            torch.cuda.empty_cache()
 
 
 def images(recipe: Recipe) -> Tensor:
