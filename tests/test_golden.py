@@ -1,4 +1,4 @@
-"""What users get is what the golden files say that they got before the package was reorganised (`golden/measure.py`)."""
+"""The package computes what it computed before it was reorganised, as recorded by `golden/measure.py`."""
 
 from __future__ import annotations
 
