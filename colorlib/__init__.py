@@ -27,10 +27,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
         "blocks",
-        "classical",
+        "cli",
         "devices",
-        "doctor",
-        "export",
         "figures",
         "images",
         "metrics",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from colorlib.commands import HEADINGS
+from colorlib.cli.commands import HEADINGS
 
 CHOSEN = """A run began with the weights of those named in the column "started from" (of several: with their mean).
 Trials led nowhere, or showed where to go: norm-batch, norm-instance and norm-layer are one network, and one time, with

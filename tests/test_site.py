@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 import colorlib
-from colorlib import cli, commands
+from colorlib.cli import commands, entry
 
 pytest.importorskip("myst_nb", reason='the site is not installed: pip install -e ".[site]"')
 from notebook_fixtures import load
@@ -185,7 +185,7 @@ def command_lines() -> list[str]:
 def parse(line: str) -> object:
     """The flags of a command line, checked as far as that goes without data."""
     name, *words = shlex.split(line)
-    flags = cli._parse(name, commands.COMMANDS[name].flags, words)
+    flags = entry._parse(name, commands.COMMANDS[name].flags, words)
     return flags.settings() if name == "train" else flags
 
 

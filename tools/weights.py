@@ -27,10 +27,10 @@ import torch
 from torch import Tensor, nn
 
 from colorlib import RECIPES, Colorizer, Recipe, Trainer, checkpoints, evaluate, open_source
+from colorlib.cli.progress import Progress
 from colorlib.color import split_lab, to_float
 from colorlib.datasets import Source
 from colorlib.recipes import build_generator
-from colorlib.terminal import Progress
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = ROOT / "colorlib" / "weights"

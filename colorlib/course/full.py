@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 from colorlib import checkpoints
+from colorlib.cli.progress import Progress, duration, stop_signals
 from colorlib.course.mode import Config
 from colorlib.datasets import Source
 from colorlib.errors import RunError
 from colorlib.recipes import Recipe
-from colorlib.terminal import Progress, duration, stop_signals
 from colorlib.training import Trainer
 
 LIMIT_SECONDS = 15 * 60.0

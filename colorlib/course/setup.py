@@ -14,8 +14,8 @@ from typing import Literal
 import torch
 
 import colorlib
+from colorlib.cli.doctor import DISTRIBUTION, IMPORTED, Check, describe, doctor
 from colorlib.devices import pick_device, pick_precision, works
-from colorlib.doctor import DISTRIBUTION, IMPORTED, Check, describe, doctor
 
 Platform = Literal["kaggle", "colab", "local"]
 

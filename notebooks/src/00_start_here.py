@@ -37,7 +37,7 @@ from skimage import data
 from colorlib import RECIPES, Colorizer, PatchGAN, Trainer, UNet, open_source, receptive_field
 from colorlib.color import rgb_to_lab, split_lab, to_float
 from colorlib.course.exercises import notebook_00 as exercises
-from colorlib.doctor import Check, doctor, format_checks
+from colorlib.cli.doctor import Check, doctor, format_checks
 from colorlib.figures import PALETTE, grey_image, image_grid, show
 from colorlib.metrics import ciede2000, delta_e_2000
 

@@ -40,12 +40,13 @@ from PIL import Image
 from scipy.sparse.linalg import spsolve
 from torch.nn.functional import avg_pool2d
 
-from colorlib import classical, color, figures, metrics, open_source, scenes
+from colorlib import color, figures, metrics, open_source, scenes
 from colorlib.color import AB_SCALE, join_lab, split_lab, to_float, to_uint8
 from colorlib.course import (
     Panel,
     assert_same_function,
     choice,
+    classical,
     quote,
     rerun,
     show_source,

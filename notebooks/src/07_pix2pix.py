@@ -61,7 +61,7 @@ from colorlib.devices import make_rng
 from colorlib.figures import PALETTE, grey_image, image_grid, show
 from colorlib.metrics import psnr
 from colorlib.steps import Networks
-from colorlib.terminal import duration
+from colorlib.cli.progress import duration
 
 # %% [markdown]
 # ## One balloon, two wishes

@@ -61,7 +61,7 @@ from colorlib.course.exercises import notebook_12 as exercises
 from colorlib.course.studio import Studio
 from colorlib.course.widgets import positions
 from colorlib.errors import ColorlibError
-from colorlib.export import PACKAGES, export_onnx
+from colorlib.cli.export import PACKAGES, export_onnx
 from colorlib.figures import grey_image, image_grid, show, to_numpy
 from colorlib.inference import MARK, is_marked, network_size, save_marked
 from colorlib.metrics import ciede2000, delta_e_2000, psnr

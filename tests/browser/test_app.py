@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from colorlib.export import PIPELINE_PIXELS, export_pipeline
+from colorlib.cli.export import PIPELINE_PIXELS, export_pipeline
 from colorlib.inference import MAX_ASPECT, REDUCING_GAP, Colorizer, is_marked, network_size, shrink
 
 NODE = shutil.which("node")

@@ -11,12 +11,13 @@ import time
 import pytest
 import torch
 
-from colorlib import RECIPES, cli, open_source
+from colorlib import RECIPES, open_source
+from colorlib.cli import entry
+from colorlib.cli.flags import TrainFlags
 from colorlib.course import full
 from colorlib.course.full import torchrun_command, train_run
 from colorlib.course.mode import Config
 from colorlib.errors import RunError
-from colorlib.flags import TrainFlags
 from colorlib.training import Trainer
 
 
@@ -124,7 +125,7 @@ def test_the_command_for_several_gpus_says_the_recipe_and_nothing_else(recipe, t
     command = torchrun_command(recipe, "folder:my photos", tmp_path / "run", processes=2, seed=3)
     start, flags = command[: command.index("train")], command[command.index("train") + 1 :]
     assert start[1:] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "colorlib"]
-    parsed = cli._parse("train", TrainFlags, flags)
+    parsed = entry._parse("train", TrainFlags, flags)
     assert parsed.settings() == recipe
     assert (parsed.data, parsed.out, parsed.seed) == ("folder:my photos", tmp_path / "run", 3)
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import colorlib
-from colorlib import doctor
+from colorlib.cli import doctor
+from colorlib.cli.doctor import Check
 from colorlib.devices import pick_precision
-from colorlib.doctor import Check
 
 # The function has its module's name: `from colorlib.course import setup` may be either.
 module = importlib.import_module("colorlib.course.setup")

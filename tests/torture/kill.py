@@ -79,7 +79,7 @@ def prepare(folder: Path) -> None:
     import torch._dynamo  # noqa: F401  by the first optimizer
     import tyro  # noqa: F401  by the command line
 
-    from colorlib import commands  # noqa: F401
+    from colorlib.cli import commands  # noqa: F401
 
     os.environ |= {"COLORLIB_CACHE": str(folder / "cache"), "TQDM_DISABLE": "1"}
     rng = np.random.default_rng(0)

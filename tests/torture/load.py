@@ -25,7 +25,7 @@ from kill import fork, wait
 from PIL import Image
 from table import Row, minutes, write_rows
 
-from colorlib import commands  # noqa: F401  what the forked processes would otherwise import, each anew
+from colorlib.cli import commands  # noqa: F401  what the forked processes would otherwise import, each anew
 from colorlib.cli import main as colorlib
 from colorlib.course.laboratory import Laboratory
 from colorlib.inference import KEPT, is_marked

@@ -15,10 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import torch
 
 from colorlib import checkpoints, distributed
-from colorlib.datasets import SPLITS, Source, download, list_sources, open_source
-from colorlib.devices import pick_device
-from colorlib.errors import ColorlibError, DataError, RunError
-from colorlib.flags import (
+from colorlib.cli.flags import (
     TARGETS,
     ColorizeFlags,
     DataFlags,
@@ -29,11 +26,14 @@ from colorlib.flags import (
     ResumeFlags,
     TrainFlags,
 )
+from colorlib.cli.progress import Progress, duration, say, stop_signals
+from colorlib.datasets import SPLITS, Source, download, list_sources, open_source
+from colorlib.devices import pick_device
+from colorlib.errors import ColorlibError, DataError, RunError
 from colorlib.images import printable
 from colorlib.inference import Colorizer, Result
 from colorlib.memory import LARGEST, automatic_batch
 from colorlib.recipes import Recipe
-from colorlib.terminal import Progress, duration, say, stop_signals
 from colorlib.training import CROP_MARGIN, FLUSH_EVERY, Trainer
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ def _as_text(table: DataFrame) -> str:
 
 def demo(flags: DemoFlags) -> int:
     """Both worlds, a report, and where to look."""
-    from colorlib.demo import run_demo
+    from colorlib.cli.demo import run_demo
 
     done = run_demo(flags.out, seed=flags.seed, device=flags.device, steps=flags.steps, overwrite=flags.overwrite)
     say(done.summary())
@@ -337,8 +337,8 @@ def _source_line(row: dict[str, str]) -> str:
 
 def doctor(flags: DoctorFlags) -> int:
     """Say what works here; 1 if something does not."""
-    from colorlib.doctor import doctor as examine
-    from colorlib.doctor import format_checks
+    from colorlib.cli.doctor import doctor as examine
+    from colorlib.cli.doctor import format_checks
 
     checks = examine()
     say(format_checks(checks))
@@ -347,7 +347,7 @@ def doctor(flags: DoctorFlags) -> int:
 
 def export(flags: ExportFlags) -> int:
     """Write ONNX and say how far it is from torch."""
-    from colorlib.export import export_onnx, export_pipeline
+    from colorlib.cli.export import export_onnx, export_pipeline
 
     colorizer = Colorizer.load(flags.weights, "cpu")
     if flags.pipeline:

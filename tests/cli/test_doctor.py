@@ -8,8 +8,8 @@ import pytest
 import torch
 from packaging.requirements import Requirement
 
-from colorlib import doctor as module
-from colorlib.doctor import Check, doctor, format_checks
+from colorlib.cli import doctor as module
+from colorlib.cli.doctor import Check, doctor, format_checks
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from colorlib import checkpoints, cli, commands, flags, memory, terminal
-from colorlib.cli import main
+from colorlib import checkpoints, memory
+from colorlib.cli import commands, entry, flags, main, progress
 from colorlib.devices import pick_precision
 from colorlib.inference import Colorizer
 from colorlib.recipes import RECIPES, Recipe
@@ -113,10 +113,10 @@ def test_help_names_all_commands(args: list[str], capsys: pytest.CaptureFixture[
 
 
 def test_the_overview_and_the_commands_agree() -> None:
-    assert list(cli.COMMANDS) == list(commands.COMMANDS)
+    assert list(entry.COMMANDS) == list(commands.COMMANDS)
 
 
-@pytest.mark.parametrize("name", list(cli.COMMANDS))
+@pytest.mark.parametrize("name", list(entry.COMMANDS))
 def test_help_of_a_command_has_an_example_and_its_flags(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0
     text = capsys.readouterr().out
@@ -124,13 +124,13 @@ def test_help_of_a_command_has_an_example_and_its_flags(name: str, capsys: pytes
     assert "(default: )" not in text
 
 
-@pytest.mark.parametrize("name", list(cli.COMMANDS))
+@pytest.mark.parametrize("name", list(entry.COMMANDS))
 def test_the_examples_of_the_help_are_accepted(name: str) -> None:
     kind = commands.COMMANDS[name].flags
     (example,) = [line for line in (kind.__doc__ or "").splitlines() if "Example: colorlib" in line]
     words = example.split()[2:]
     assert words[0] == name
-    assert isinstance(cli._parse(name, kind, words[1:]), kind)
+    assert isinstance(entry._parse(name, kind, words[1:]), kind)
 
 
 def test_help_of_train_shows_every_hyperparameter_with_the_recipes_own_default(
@@ -160,7 +160,7 @@ def test_help_does_not_import_torch_and_python_m_gives_the_status() -> None:
 
 
 def parsed(*args: str) -> flags.TrainFlags:
-    return cli._parse("train", flags.TrainFlags, list(args))
+    return entry._parse("train", flags.TrainFlags, list(args))
 
 
 def test_flags_are_the_recipe_with_changes() -> None:
@@ -258,7 +258,7 @@ def test_wrong_flags_are_one_line(args: str, said: str, fails: Callable[..., str
 
 @pytest.mark.parametrize("message", [FRAMED, UNFRAMED])
 def test_the_reason_in_tyros_message(message: str) -> None:
-    assert cli._reason(message) == "Unrecognized options: --lambda-l, 3; perhaps you meant --lambda-l1"
+    assert entry._reason(message) == "Unrecognized options: --lambda-l, 3; perhaps you meant --lambda-l1"
 
 
 # --- train and resume ----------------------------------------------------------------------------------------
@@ -371,16 +371,16 @@ def test_a_signal_saves_and_resume_goes_on(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     whole = train(out="whole")
-    update = terminal.Progress.update
+    update = progress.Progress.update
 
-    def interrupted(self: terminal.Progress, record: object) -> None:
+    def interrupted(self: progress.Progress, record: object) -> None:
         update(self, record)  # type: ignore[arg-type]
         if self.trainer.step == 2:
             os.kill(os.getpid(), number)
 
     handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     with monkeypatch.context() as patch:
-        patch.setattr(terminal.Progress, "update", interrupted)
+        patch.setattr(progress.Progress, "update", interrupted)
         run = train(out="stopped", status=130)
     assert handlers == [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     assert f"stopped at step 2 and saved; go on with: colorlib resume {run}" in capsys.readouterr().out
@@ -392,7 +392,7 @@ def test_a_signal_saves_and_resume_goes_on(
 
 def test_a_second_ctrl_c_does_not_wait(fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     def impatient(_: object) -> int:
-        with terminal.stop_signals() as came:
+        with progress.stop_signals() as came:
             os.kill(os.getpid(), signal.SIGINT)
             assert came == [signal.SIGINT]
             os.kill(os.getpid(), signal.SIGINT)
@@ -686,7 +686,7 @@ def test_get_without_a_network(monkeypatch: pytest.MonkeyPatch, fails: Callable[
 
 
 def test_doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    from colorlib import doctor
+    from colorlib.cli import doctor
 
     for ok, status in ((True, 0), (None, 0), (False, 1)):
         monkeypatch.setattr(doctor, "doctor", lambda ok=ok: [doctor.Check("Python", ok, "3.12")])
@@ -750,4 +750,4 @@ def test_a_bug_stays_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     ("seconds", "text"), [(0.2, "0 s"), (99, "99 s"), (100, "2 min"), (3600, "60 min"), (11580, "3 h 13 min")]
 )
 def test_duration(seconds: float, text: str) -> None:
-    assert terminal.duration(seconds) == text
+    assert progress.duration(seconds) == text

@@ -69,7 +69,7 @@ def _run(args: list[str]) -> int:
     name, *rest = args
     if name not in COMMANDS:
         raise ValueError(f"expected a command of {', '.join(COMMANDS)}, got {name!r}; see: colorlib --help")
-    from colorlib import commands  # torch and the rest: `colorlib --help` does without
+    from colorlib.cli import commands  # torch and the rest: `colorlib --help` does without
 
     flags = _parse(name, commands.COMMANDS[name].flags, rest)
     return 0 if flags is None else commands.COMMANDS[name].run(flags)

@@ -14,10 +14,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from colorlib import export
-from colorlib.cli import main
+from colorlib.cli import export, main
+from colorlib.cli.export import LEVELS, PhotographToMaps, export_onnx, export_pipeline
 from colorlib.errors import ColorlibError
-from colorlib.export import LEVELS, PhotographToMaps, export_onnx, export_pipeline
 from colorlib.inference import MARK, Colorizer, network_size, shipped_weights, shrink
 from colorlib.recipes import Recipe, build_generator
 

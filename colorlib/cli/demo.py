@@ -19,6 +19,8 @@ from torch import Tensor
 import colorlib
 from colorlib import scenes
 from colorlib.checkpoints import is_run, write_atomic
+from colorlib.cli.progress import Progress
+from colorlib.cli.report import Picture, Section, Table, render
 from colorlib.color import join_lab, split_lab, to_float, to_uint8
 from colorlib.datasets import Source, open_source
 from colorlib.devices import pick_device
@@ -27,8 +29,6 @@ from colorlib.evaluation import evaluate
 from colorlib.figures import compare_runs, grey_image, image_grid, loss_curves, png_bytes, to_numpy
 from colorlib.inference import Colorizer, shipped_weights
 from colorlib.recipes import RECIPES, Recipe
-from colorlib.report import Picture, Section, Table, render
-from colorlib.terminal import Progress
 from colorlib.training import Trainer
 
 if TYPE_CHECKING:

@@ -15,16 +15,16 @@ import pytest
 import torch
 from PIL import Image
 
-from colorlib import demo, scenes
-from colorlib.cli import main
+from colorlib import scenes
+from colorlib.cli import demo, main
+from colorlib.cli.demo import run_demo
+from colorlib.cli.report import Picture, Section, Table, render
 from colorlib.color import join_lab, split_lab, to_float, to_uint8
 from colorlib.datasets import open_source
 from colorlib.datasets.scenes import LENGTHS
-from colorlib.demo import run_demo
 from colorlib.errors import RunError
 from colorlib.inference import Colorizer
 from colorlib.recipes import RECIPES, Recipe
-from colorlib.report import Picture, Section, Table, render
 
 TINY = {"width": 4, "d_width": 4, "batch_size": 2, "size": 16, "steps": 3, "precision": "fp32"}
 

@@ -11,7 +11,8 @@ import torch
 from skimage.color import rgb2lab
 from torch import Tensor
 
-from colorlib import classical, color
+from colorlib import color
+from colorlib.course import classical
 from colorlib.devices import make_rng
 
 

@@ -1,0 +1,5 @@
+"""The command line: `colorlib COMMAND ...`, also `python -m colorlib COMMAND ...`."""
+
+from colorlib.cli.entry import main
+
+__all__ = ["main"]
