@@ -39,9 +39,9 @@ test-notebooks: $(STAMP)
 notebooks: $(STAMP)
 	$(BIN)/python notebooks/build.py $(NB)
 
-# NAME=mode_collapse measures that one alone. Rows that are up to date are kept.
+# Measures the rows of experiments/*.csv that are missing or stale; NAME=mode_collapse measures that table alone.
 experiments: $(STAMP)
-	$(BIN)/python -m colorlib.course.experiments $(NAME)
+	$(BIN)/python -m experiments $(NAME)
 
 address: $(STAMP)
 	$(BIN)/python notebooks/address.py "$(REPO)"

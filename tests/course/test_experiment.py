@@ -1,11 +1,17 @@
-"""Experiments: rows that know where they come from, go stale when their definition changes, and can be run again."""
+"""Experiments: rows with provenance, which become stale when their definition changes and can be measured again."""
+
+import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from colorlib.course import experiments
 from colorlib.course.experiments import experiment as module
 from colorlib.course.experiments.experiment import PROVENANCE, Experiment, find_experiment, quote, rerun
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from experiments import __main__ as command
 
 SETTINGS = [{"rate": 0.1, "loss": "l1"}, {"rate": 0.2, "loss": "l1"}]
 
@@ -61,7 +67,7 @@ def test_quote_gives_rows_and_says_where_they_come_from(toy, capsys):
     rows = quote("toy", rate=0.2)
     assert list(rows.columns) == ["rate", "loss", "seed", "error"] and rows["error"].tolist() == [2.0, 2.1]
     assert capsys.readouterr().out.startswith("experiments/toy.csv: 2 rows, seeds 0, 1; ")
-    with pytest.raises(ValueError, match="expected rows of toy with"):
+    with pytest.raises(ValueError, match="no row of toy has"):
         quote("toy", rate=0.5)
 
 
@@ -73,28 +79,41 @@ def test_a_row_run_again_must_land_in_the_recorded_band(toy, monkeypatch):
         if fits:
             rerun("toy", SETTINGS[0], column="error")
         else:
-            with pytest.raises(AssertionError, match=r"toy: expected error between 0.89 and 1.21, as recorded, got"):
+            with pytest.raises(AssertionError, match=r"outside the recorded 0\.89 to 1\.21"):
                 rerun("toy", SETTINGS[0], column="error")
-    with pytest.raises(ValueError, match="expected a setting of toy"):
+    with pytest.raises(ValueError, match="toy has no setting"):
         rerun("toy", {"rate": 0.7, "loss": "l1"}, column="error")
 
 
-def test_an_unknown_experiment_is_refused_with_the_names_there_are(capsys):
-    with pytest.raises(ValueError, match="expected an experiment out of"):
-        find_experiment("no_such")
-    from colorlib.course.experiments.__main__ import main
+def test_an_unknown_experiment_is_refused(capsys):
+    with pytest.raises(ValueError, match="no experiment 'no_such' is recorded; there are advice, ambiguity,"):
+        quote("no_such")
+    assert command.main(["no_such"]) == 2 and "advice, ambiguity," in capsys.readouterr().err
 
-    assert main(["no_such"]) == 2 and "got 'no_such'" in capsys.readouterr().err
+
+@pytest.mark.parametrize("name", ["stability", "sweep", "../../../../setup", "experiment"])
+def test_what_is_not_part_of_the_course_is_not_run_again(name):
+    """`stability` is defined in the repository's folder; of `sweep` the course has only what notebooks import."""
+    with pytest.raises(ValueError, match="the course defines no experiment"):
+        find_experiment(name)
+
+
+def test_the_command_measures_the_named_experiments(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(command, "find", lambda name: Experiment(name, SETTINGS, (0, 1), measure))
+    monkeypatch.setattr(command, "HERE", tmp_path)
+    assert command.main(["toy", "other"]) == 0
+    assert [len(pd.read_csv(tmp_path / f"{name}.csv")) for name in ("toy", "other")] == [4, 4]
+    assert "toy 1/4: " in capsys.readouterr().out
 
 
 # --- what is committed --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", module.names())
+@pytest.mark.parametrize("name", command.names())
 def test_the_recorded_rows_are_those_of_the_definition(name):
-    """A recipe, a setting or a seed was changed: `make experiments` measures the stale rows again."""
-    defined = find_experiment(name)
-    rows = pd.read_csv(experiments.experiment.folder() / f"{name}.csv", dtype={"hash": str})
+    """If this fails, a recipe, a setting or a seed was changed: `make experiments` measures the stale rows again."""
+    defined = command.find(name)
+    rows = pd.read_csv(module.folder() / f"{name}.csv", dtype={"hash": str})
     assert rows["hash"].tolist() == [defined.hash(*case) for case in defined.cases()]
     settings = [{**setting, "seed": seed} for setting, seed in defined.cases()]
     for column in settings[0]:
@@ -105,4 +124,4 @@ def test_the_recorded_rows_are_those_of_the_definition(name):
 
 
 def test_no_recorded_table_is_without_a_definition():
-    assert {path.stem for path in experiments.experiment.folder().glob("*.csv")} == set(module.names())
+    assert sorted(path.stem for path in module.folder().glob("*.csv")) == command.names()

@@ -1,14 +1,20 @@
 """The helpers behind two experiments of notebook 09: sharpness, the adversary's share, and when a run went wrong."""
 
 import math
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
 from colorlib import scenes
-from colorlib.course.experiments import mode_collapse, rivals, stability
+from colorlib.course.experiments import mode_collapse, rivals
 from colorlib.losses import gradient_penalty
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from experiments import stability
 
 
 @pytest.fixture(scope="module")

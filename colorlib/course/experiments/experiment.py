@@ -1,7 +1,7 @@
-"""An experiment: a measure over settings and seeds, kept as a CSV whose every row says where it comes from.
+"""Experiments: measurements over settings and seeds, recorded in `experiments/NAME.csv` with their provenance.
 
-A row holds a hash of what was measured: the setting (a recipe's fingerprint included), the seed and the version of
-the experiment. When any of them changes, the row is stale, a test fails, and `make experiments` measures it again.
+Every row has a hash of what was measured: the setting (with the fingerprint of a recipe), the seed and the version of
+the experiment. If one of them changes, the row is stale: a test fails, and `make experiments` measures the row again.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ import torch
 
 import colorlib
 from colorlib.checkpoints import write_atomic
+from colorlib.cli.doctor import DISTRIBUTION
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Setting = Mapping[str, str | int | float | bool | None]
 PROVENANCE = ("hash", "date", "commit", "machine", "torch", "python", "seconds")
-DISTRIBUTION = "colorlib-course"
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is measured.
+    """A function that measures, and the settings and seeds to measure with.
 
     Args:
-        name: of the module that defines it, and of its CSV.
+        name: the name of the module that defines the experiment, and of its CSV.
         settings: flat dictionaries of numbers and text, all with the same keys.
-        seeds: each setting is measured with each of them.
-        measure: of a setting and a seed, to named numbers.
-        version: to be raised when `measure` changes what it measures.
+        seeds: each setting is measured with each of these seeds.
+        measure: maps a setting and a seed to named numbers.
+        version: raise it when `measure` changes what it measures, so that the recorded rows become stale.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Experiment:
         return ((setting, seed) for setting in self.settings for seed in self.seeds)
 
     def hash(self, setting: Setting, seed: int) -> str:
-        """Twelve hexadecimal digits that change with setting, seed and version."""
+        """Twelve hexadecimal digits that change with the name, the setting, the seed and the version."""
         text = json.dumps([self.name, self.version, seed, sorted(setting.items())])
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -69,7 +69,7 @@ class Experiment:
         return {**setting, "seed": seed, **rounded, **about}
 
     def fill(self, path: Path, say: Callable[[str], None] = print) -> pd.DataFrame:
-        """Measure the rows that `path` lacks or holds from another definition; writes after each one."""
+        """Measure the rows that `path` lacks, drop its stale rows, and write the file after each measurement."""
         import pandas as pd
 
         known: dict[str, dict] = {row["hash"]: row for row in _read(path).to_dict("records")} if path.is_file() else {}
@@ -93,12 +93,13 @@ def _provenance() -> dict[str, str]:
 
 
 def _commit() -> str:
-    """The commit that the library stands at, with a plus if it was changed since; "unknown" outside a repository."""
+    """The repository's commit, with a plus if measured code was changed since; "unknown" outside a repository."""
     folder = Path(colorlib.__file__).parent
+    status = ("status", "--porcelain", "--", ".", ":(top)experiments/*.py")
     try:
         said = [
             subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
-            for arguments in (("rev-parse", "--short=10", "HEAD"), ("status", "--porcelain", "--", "."))
+            for arguments in (("rev-parse", "--short=10", "HEAD"), status)
         ]
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
@@ -120,13 +121,16 @@ def _cpu() -> str:
     return named[0] if named else platform.machine()
 
 
-# --- where it is kept --------------------------------------------------------------------------------------------
+# --- the definitions and the recorded rows ----------------------------------------------------------------------
 
 
 def folder() -> Path:
-    """`experiments` of the repository; where the course is installed from a wheel, the copy that came with it."""
+    """The folder `experiments` of the repository or, if the course was installed from a wheel, the copy in the wheel.
+
+    Raises FileNotFoundError if there is neither.
+    """
     root = Path(colorlib.__file__).parents[1]
-    if (root / "pyproject.toml").is_file():  # else this is a folder of installed packages
+    if (root / "pyproject.toml").is_file():  # otherwise `root` is a folder of installed packages
         return root / "experiments"
     try:
         files = metadata.files(DISTRIBUTION) or []
@@ -135,20 +139,28 @@ def folder() -> Path:
     for file in files:
         if file.suffix == ".csv" and file.parent.name == "experiments":
             return Path(str(file.locate())).resolve().parent
-    raise FileNotFoundError(f"expected the folder experiments beside the package, got none; reinstall {DISTRIBUTION}")
-
-
-def names() -> list[str]:
-    """The experiments that are defined."""
-    here = Path(__file__).parent
-    return sorted(path.stem for path in here.glob("*.py") if path.stem not in ("__init__", "__main__", "experiment"))
+    raise FileNotFoundError(f"the recorded experiments are missing; reinstall {DISTRIBUTION}")
 
 
 def find_experiment(name: str) -> Experiment:
-    """The experiment of that name. Raises ValueError that lists those there are."""
-    if name not in names():
-        raise ValueError(f"expected an experiment out of {', '.join(names())}, got {name!r}")
-    return importlib.import_module(f"colorlib.course.experiments.{name}").EXPERIMENT
+    """The experiment that the module `name` of this package defines.
+
+    Raises ValueError if there is none: what notebooks only quote is defined in `experiments/NAME.py` of the repository.
+    """
+    if name.isidentifier() and Path(__file__).with_name(f"{name}.py").is_file():
+        module = importlib.import_module(f"colorlib.course.experiments.{name}")
+        if hasattr(module, "EXPERIMENT"):
+            return module.EXPERIMENT
+    raise ValueError(f"the course defines no experiment {name!r}")
+
+
+def recorded(name: str) -> pd.DataFrame:
+    """All rows of `experiments/NAME.csv`. Raises ValueError if there is no such file."""
+    path = folder() / f"{name}.csv"
+    if not path.is_file():
+        known = ", ".join(sorted(table.stem for table in path.parent.glob("*.csv")))
+        raise ValueError(f"no experiment {name!r} is recorded; there are {known}")
+    return _read(path)
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -157,20 +169,19 @@ def _read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=dict.fromkeys(("hash", "commit", "machine", "torch", "python", "date"), str))
 
 
-# --- what a notebook does with it -----------------------------------------------------------------------------
+# --- for notebooks ----------------------------------------------------------------------------------------------
 
 
 def quote(name: str, **where: Any) -> pd.DataFrame:
-    """The recorded rows of an experiment, those with `where`'s values: settings, seed and measures, no provenance.
+    """The recorded rows of an experiment that have the values `where`: settings, seed and measures, no provenance.
 
-    Prints in a line what was run where. Raises ValueError for an unknown experiment or if no row is left.
+    Prints one line that says what was run on which machine. Raises ValueError if no such row was recorded.
     """
-    find_experiment(name)
-    rows = _read(folder() / f"{name}.csv")
+    rows = recorded(name)
     for column, value in where.items():
         rows = rows[rows[column] == value]
     if rows.empty:
-        raise ValueError(f"expected rows of {name} with {where}, got none")
+        raise ValueError(f"no row of {name} has {where}")
     told = {column: ", ".join(sorted(set(rows[column]))) for column in ("machine", "torch", "commit")}
     count = f"{len(rows)} rows, seeds {', '.join(map(str, sorted(set(rows['seed']))))}"
     print(f"experiments/{name}.csv: {count}; {told['machine']}, torch {told['torch']}, commit {told['commit']}")
@@ -178,21 +189,21 @@ def quote(name: str, **where: Any) -> pd.DataFrame:
 
 
 def rerun(name: str, setting: Setting, *, column: str, seed: int = 0) -> dict[str, float]:
-    """Measure a setting again, here and now, and assert that `column` lands in the band that was recorded.
+    """Measure a setting again and assert that `column` is in the recorded band. Returns what was measured.
 
-    The band reaches from the smallest to the largest value over the seeds, widened on both sides by its own width, at
-    least by a tenth of the value: other machines round otherwise. Returns what was measured.
+    The band reaches from the smallest to the largest value over the seeds. It is widened on both sides by its own
+    width, or by a tenth of the value if that is more, because other machines round differently.
     """
     experiment = find_experiment(name)
-    rows = _read(folder() / f"{name}.csv")
-    recorded = rows[rows["hash"].isin([experiment.hash(setting, s) for s in experiment.seeds])][column]
-    if recorded.empty:
-        raise ValueError(f"expected a setting of {name}, got {dict(setting)}; it has {list(experiment.settings)}")
-    low, high = recorded.min(), recorded.max()
+    rows = recorded(name)
+    values = rows[rows["hash"].isin([experiment.hash(setting, s) for s in experiment.seeds])][column]
+    if values.empty:
+        raise ValueError(f"{name} has no setting {dict(setting)}; its settings are {list(experiment.settings)}")
+    low, high = values.min(), values.max()
     width = max(high - low, 0.1 * max(abs(low), abs(high)))
     measured = experiment.measure(setting, seed)
     value = measured[column]
     assert low - width <= value <= high + width, (
-        f"{name}: expected {column} between {low - width:.3g} and {high + width:.3g}, as recorded, got {value:.3g}"
+        f"{name}: {column} is {value:.3g}, outside the recorded {low - width:.3g} to {high + width:.3g}"
     )
     return measured

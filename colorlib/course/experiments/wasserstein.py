@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pandas as pd
-import torch
 from jaxtyping import Float
 from scipy.stats import wasserstein_distance
 from torch import Tensor, nn
 
 from colorlib import scenes
 from colorlib.course.experiments.experiment import Experiment, Setting
+from colorlib.course.experiments.pix2pix import predict
 from colorlib.datasets import open_source
 from colorlib.recipes import RECIPES, Recipe
 from colorlib.training import Trainer
@@ -31,12 +31,9 @@ def chroma_distance(ab: Float[Tensor, "b 2 h w"], true_ab: Float[Tensor, "b 2 h 
     return float(wasserstein_distance(ab.norm(dim=1).flatten(), true_ab.norm(dim=1).flatten()))
 
 
-@torch.no_grad()
 def look(generator: nn.Module, held_out: scenes.Scenes) -> dict[str, float]:
-    """What a generator is worth on held-out scenes: the mean absolute error of ab, and the distance of its chroma."""
-    was_training = generator.training
-    ab = generator.eval()(held_out.L)
-    generator.train(was_training)
+    """The error of a generator on held-out scenes: the mean absolute error of ab, and the distance of its chroma."""
+    ab = predict(generator, held_out.L)
     return {
         "error": (ab - held_out.true_ab).abs().mean().item(),
         "chroma_distance": chroma_distance(ab, held_out.true_ab),

@@ -1,15 +1,15 @@
-"""How often short runs go wrong: four adversarial losses over learning rates, on the ring of Gaussians and on scenes.
+"""How often short runs fail: four adversarial losses over learning rates, on the ring of Gaussians and on scenes.
 
-Two ways to go wrong, with a bound for each, so that a run is counted and not judged by eye:
+A run can fail in two ways. Each has a bound, so that failures are counted and not judged by eye:
 
-- diverged: a loss or an output is not finite, or the result is worse than a constant answer that anybody could give:
-  on the ring the middle (every point 2 away from its nearest centre), on scenes grey (mean absolute error of ab).
-- collapsed: not diverged, but few answers instead of many: on the ring at most four of the eight centres are popular
-  (at least a quarter of their fair share of points is nearest to them), on scenes balloons with more than half of the
-  true chroma and all of (nearly) one hue, a concentration above 0.9.
+- diverged: a loss or an output is not finite, or the result is worse than a trivial constant answer: on the ring its
+  middle (which is 2 away from each centre), on scenes grey (compared by the mean absolute error of ab).
+- collapsed: the run did not diverge, but it gives few answers instead of many. On the ring at most four of the eight
+  centres are popular (at least a quarter of their fair share of points is nearest to them). On scenes the balloons have
+  more than half of the true chroma and nearly all the same hue (a concentration above 0.9).
 
-Each loss comes with its preset's optimizer, critic steps, clip and penalty, and both networks get the rate that is
-tried. On the ring the penalty's weight is 1: with 10 the points were still a blur after all steps.
+Each loss is trained with the optimizer, critic steps, clip and penalty of its preset. Both networks have the learning
+rate of the setting. On the ring the penalty has the weight 1: with 10 the points were still a blur after all steps.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from colorlib import scenes
-from colorlib.course.experiments import mode_collapse
-from colorlib.course.experiments.experiment import Experiment, Setting
+from colorlib.course.experiments import Experiment, mode_collapse
+from colorlib.course.experiments.experiment import Setting
 from colorlib.datasets import open_source
 from colorlib.errors import TrainingDiverged
 from colorlib.losses import clip_weights, gradient_penalty
@@ -30,7 +30,7 @@ from colorlib.recipes import RECIPES, Recipe
 from colorlib.training import Trainer
 
 LOSSES = {"vanilla": "pix2pix", "lsgan": "lsgan", "wgan": "wgan", "wgan-gp": "wgan-gp"}  # and their presets
-# On the ring alone: is it the loss that helps, or the five critic steps that come with it?
+# Only on the ring: does the loss help, or do the five critic steps of its preset?
 MORE_STEPS = "vanilla, 5 steps"
 RATES = (5e-4, 2e-3, 8e-3, 3.2e-2)
 RING_STEPS, RING_LAMBDA = 400, 1.0
@@ -43,7 +43,7 @@ COLOURED, ONE_HUE = 0.5, 0.9
 
 
 def penalty(critic: nn.Module, real: Float[Tensor, "n 2"], fake: Float[Tensor, "n 2"], rng: torch.Generator) -> Tensor:
-    """The library's gradient penalty, its images being points: two channels of one pixel, and no lightness."""
+    """The library's gradient penalty of points, as images of two channels and one pixel, without lightness."""
     as_images = [points[:, :, None, None] for points in (real[:, :0], real, fake)]
     return gradient_penalty(lambda x: critic(x.flatten(1)), *as_images, rng=rng)
 
@@ -57,14 +57,14 @@ def on_ring(loss: str) -> Recipe:
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe, lr: float) -> torch.optim.Optimizer:
-    """The optimizer of a recipe at another rate."""
+    """The optimizer of a recipe with another learning rate."""
     if recipe.optimizer == "rmsprop":
         return torch.optim.RMSprop(network.parameters(), lr)
     return torch.optim.Adam(network.parameters(), lr, recipe.betas)
 
 
 def train_on_ring(recipe: Recipe, lr: float, seed: int, steps: int = RING_STEPS) -> nn.Module:
-    """A generator of points after `steps` steps, by the recipe's losses, critic steps, clip, penalty and optimizer."""
+    """A generator of points, trained for `steps` steps with everything that the recipe says but its networks."""
     rng = torch.Generator().manual_seed(seed)
     generator, critic = mode_collapse.networks(rng)
     optimizer_g, optimizer_d = (make_optimizer(network, recipe, lr) for network in (generator, critic))
@@ -95,9 +95,10 @@ def _update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
 
 
 def judge_points(points: Float[Tensor, "n 2"]) -> dict[str, float]:
-    """Where a generator's points lie, and whether that is divergence or collapse.
+    """Judge the points of a generator: error, variety, and whether the run diverged or collapsed.
 
-    `error` is relative to that of the middle, `variety` the share of centres that are popular.
+    `error` is the mean distance to the nearest centre, relative to that of the middle. `variety` is the share of
+    popular centres.
     """
     if not points.isfinite().all():
         return {"error": math.inf, "variety": 0.0, "diverged": 1.0, "collapsed": 0.0}
@@ -118,7 +119,7 @@ def judge_points(points: Float[Tensor, "n 2"]) -> dict[str, float]:
 
 
 def small(loss: str, lr: float) -> Recipe:
-    """A preset at its smallest, both networks at one learning rate."""
+    """A preset with small networks and images, and with one learning rate for both networks."""
     return RECIPES[LOSSES[loss]].replace(
         size=SIZE, receptive_field=16, batch_size=8, depth=3, width=8, d_width=8, dropout=0.0, lr_g=lr, lr_d=lr,
         precision="fp32", steps=SCENE_STEPS,
@@ -126,9 +127,10 @@ def small(loss: str, lr: float) -> Recipe:
 
 
 def judge_colours(ab: Float[Tensor, "b 2 h w"], held_out: scenes.Scenes) -> dict[str, float]:
-    """The same of predicted colours.
+    """Judge predicted colours: error, variety, and whether the run diverged or collapsed.
 
-    `error` is relative to that of grey, `variety` the balloons' chroma ratio times 1 less their hues' concentration.
+    `error` is the mean absolute error of ab, relative to that of grey. `variety` is the chroma ratio of the balloons
+    times (1 - the concentration of their hues).
     """
     if not ab.isfinite().all():
         return {"error": math.inf, "variety": 0.0, "diverged": 1.0, "collapsed": 0.0}
@@ -142,7 +144,7 @@ def judge_colours(ab: Float[Tensor, "b 2 h w"], held_out: scenes.Scenes) -> dict
 
 
 def train_on_scenes(recipe: Recipe, seed: int) -> nn.Module | None:
-    """A generator after the recipe's steps; None if a loss became NaN or infinite on the way."""
+    """The trained generator, or None if a loss became NaN or infinite."""
     trainer = Trainer(recipe, open_source("scenes", SIZE), seed=seed, device="cpu")
     try:
         for _ in trainer.run():
@@ -153,7 +155,7 @@ def train_on_scenes(recipe: Recipe, seed: int) -> nn.Module | None:
 
 
 def measure(setting: Setting, seed: int) -> dict[str, float]:
-    """One run and its verdict."""
+    """Train once and judge the result."""
     lr, loss = float(setting["lr"] or 0), str(setting["loss"])
     if setting["game"] == "ring":
         generator = train_on_ring(on_ring(loss), lr, seed)
