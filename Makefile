@@ -71,7 +71,7 @@ app: $(STAMP)
 weights: $(STAMP)
 	$(BIN)/python tools/weights.py "$(PHOTOS)"
 
-# Measure them on test photographs of PHOTOS=folder; README's table, results/.
+# Measure these weights on the test photographs in PHOTOS=folder: README's table, and experiments/shipped_weights.
 results: $(STAMP)
 	$(BIN)/python tools/results.py "$(PHOTOS)"
 

@@ -31,6 +31,7 @@ four times while all this was tried. All runs are measured at 128 px, whatever s
 RUN_COLUMNS = {"psnr": "PSNR, dB", "ciede2000": "CIEDE2000", "chroma_ratio": "chroma ratio", "start": "started from",
                "batch_size": "batch", "adversarial_share": "adversary's share"}  # fmt: skip
 
+WEIGHTS = "experiments/shipped_weights"  # the folder of the tables and pictures, in the repository and on the site
 NOT_MEASURED = "Not measured in this copy of the course."
 
 
@@ -38,8 +39,8 @@ NOT_MEASURED = "Not measured in this copy of the course."
 
 
 def results(root: Path) -> str:
-    """The tables of results/SET-test.csv, as `colorlib evaluate --csv` writes them, pictures, and the runs before."""
-    folder = root / "results"
+    """The tables that `tools/results.py` measured, its picture, and the training runs that led to the weights."""
+    folder = root / WEIGHTS
     tables = [table for path in sorted(folder.glob("*-*.csv")) for table in (f"## {title(path)}", evaluation(path))]
     return "\n\n".join([*tables, *pictures(folder), *candidates(folder / "candidates.csv")] or [NOT_MEASURED])
 
@@ -58,7 +59,7 @@ def evaluation(path: Path) -> str:
         raise ValueError(f"expected a table as `colorlib evaluate --csv` writes it, got {path}")
     rows = [[HEADINGS[name][0], *(_number(value, HEADINGS[name][1]) for value in table[name])] for name in shown]
     n = " to ".join(f"{n:,}" for n in sorted(set(table["n"])))
-    full = f"{n} images. In full precision: {{download}}`{path.name} <results/{path.name}>`."
+    full = f"{n} images. In full precision: {{download}}`{path.name} <{WEIGHTS}/{path.name}>`."
     return f"{markdown(['', *map(str, table.index)], rows)}\n\n{full}"
 
 
@@ -74,7 +75,7 @@ def pictures(folder: Path) -> list[str]:
     for name, about in entries.items():
         if not (folder / name).exists() or not about.get("alt") or not about.get("caption"):
             raise ValueError(f"expected the picture {name} with alt and caption in {index}, got {about}")
-        figures.append(f":::{{figure}} results/{name}\n:alt: {about['alt']}\n\n{about['caption']}\n:::")
+        figures.append(f":::{{figure}} {WEIGHTS}/{name}\n:alt: {about['alt']}\n\n{about['caption']}\n:::")
     return figures
 
 

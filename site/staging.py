@@ -51,8 +51,8 @@ def stage(root: Path, target: Path) -> None:
         )
     reference.write(target / "api")
     shutil.copy(root / "site" / "scenes.png", target)
-    if (root / "results").is_dir():
-        shutil.copytree(root / "results", target / "results")
+    if (root / measured.WEIGHTS).is_dir():
+        shutil.copytree(root / measured.WEIGHTS, target / measured.WEIGHTS)
     for plot in sorted((root / "benchmarks" / "results").glob("*.png")):
         (target / "benchmarks").mkdir(exist_ok=True)
         shutil.copy(plot, target / "benchmarks")

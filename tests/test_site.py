@@ -47,40 +47,41 @@ def hooks() -> ModuleType:
 # --- measured pages -------------------------------------------------------------------------------------------------
 
 
-def write_table(root: Path, psnr: float) -> Path:
+def write_table(folder: Path, psnr: float) -> Path:
     """A table as the command line writes it."""
-    (root / "results").mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     rows = {"default": {"n": 300, "psnr": psnr, "chroma_ratio": 0.912, "lpips": np.nan, "fid": 31.25}}
     rows["grey"] = {"n": 300, "psnr": 16.5, "chroma_ratio": 0.0, "lpips": np.nan, "fid": np.nan}
     table = pd.DataFrame.from_dict(rows, orient="index")
     table.index.name = "model"
-    table.to_csv(root / "results" / "my_fruit-test.csv")
-    return root / "results" / "my_fruit-test.csv"
+    table.to_csv(folder / "my_fruit-test.csv")
+    return folder / "my_fruit-test.csv"
 
 
 def test_results_come_from_the_tables(measured, tmp_path):
     assert measured.results(tmp_path) == measured.NOT_MEASURED
-    write_table(tmp_path, 23.456)
+    write_table(tmp_path / measured.WEIGHTS, 23.456)
     page = measured.results(tmp_path)
     assert "## my fruit, test split" in page and "| PSNR in dB, higher is better | 23.46 | 16.50 |" in page
     assert "300 images" in page and "| FID, lower is better | 31.2 | not measured |" in page and "LPIPS" not in page
-    write_table(tmp_path, 24.0)
+    write_table(tmp_path / measured.WEIGHTS, 24.0)
     assert "| 24.00 | 16.50 |" in measured.results(tmp_path) and "23.46" not in measured.results(tmp_path)
 
 
 def test_another_table_is_refused_in_one_line(measured, tmp_path):
-    write_table(tmp_path, 1.0).write_text("a,b\n1,2\n")
+    write_table(tmp_path / measured.WEIGHTS, 1.0).write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match=r"expected a table as `colorlib evaluate --csv` writes it, got .*my_fruit"):
         measured.results(tmp_path)
 
 
 def test_pictures_need_alt_and_caption(measured, tmp_path):
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "cat.png").touch()
-    index = tmp_path / "results" / "pictures.json"
+    folder = tmp_path / measured.WEIGHTS
+    folder.mkdir(parents=True)
+    (folder / "cat.png").touch()
+    index = folder / "pictures.json"
     index.write_text(json.dumps({"cat.png": {"alt": "A cat, in grey and in colour.", "caption": "Held out."}}))
     page = measured.results(tmp_path)
-    assert ":::{figure} results/cat.png" in page and ":alt: A cat, in grey" in page and "Held out." in page
+    assert f":::{{figure}} {measured.WEIGHTS}/cat.png\n:alt: A cat, in grey" in page and "Held out." in page
     for wrong in ({"cat.png": {"caption": "x"}}, {"cat.png": {"alt": "x"}}, {"dog.png": {"alt": "x", "caption": "x"}}):
         index.write_text(json.dumps(wrong))
         with pytest.raises(ValueError, match="with alt and caption"):

@@ -1,10 +1,11 @@
-"""Measure the shipped weights on test photographs, and write what README and site show of it.
+"""Measure the shipped weights on test photographs, and write the results that the README and the site show.
 
     python tools/results.py PHOTOS
 
-PHOTOS holds the sets grocery, nature and clothing, each with a folder test. Writes `results/SET-test.csv` (as `colorlib
-evaluate --csv` does), pictures that the project may show with `pictures.json`, `about.json` (which weights, which
-versions), and the table between the marks in README.md and colorlib/weights/README.md.
+PHOTOS has the sets grocery, nature and clothing, each with a folder test. The tool writes these files into
+`experiments/shipped_weights`: `SET-test.csv` (the table of `colorlib evaluate --csv`), a picture that the project may
+show, its alt text and caption (`pictures.json`), and the weights and versions that were measured (`about.json`). It
+also writes the table between the marks in README.md and colorlib/weights/README.md.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ from colorlib.metrics import ciede2000
 from colorlib.upsampling import as_batch
 
 ROOT = Path(__file__).parent.parent
-RESULTS = ROOT / "results"
+RESULTS = ROOT / "experiments" / "shipped_weights"
 SETS = ("grocery", "nature", "clothing")
 SIZE = 128
-# Free to show (data/README.md says why), and never trained on.
+# These photographs may be shown (data/README.md says why) and were never trained on.
 SHOWN = ("coffee", "chelsea", "astronaut", "rocket")
 SIDE = 256
 ALT = (
@@ -47,7 +48,7 @@ PAGES = (ROOT / "README.md", ROOT / "colorlib" / "weights" / "README.md")
 
 
 def measure(photos: Path, device: str) -> dict[str, pd.DataFrame]:
-    """The table of each set's test split: the shipped weights, grey, untrained."""
+    """The table of each set's test split, with a row for each of the shipped weights, grey and untrained."""
     models = {name: Colorizer.load(name, device) for name in shipped_weights()}
     return {
         name: evaluate(models, open_source(f"folder:{photos / name}", SIZE, "test"), device=device) for name in SETS
@@ -55,7 +56,7 @@ def measure(photos: Path, device: str) -> dict[str, pd.DataFrame]:
 
 
 def table_lines(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """A Markdown table: a row a set and model."""
+    """A Markdown table with a row for each set and model."""
     lines = ["| test photographs | | PSNR, dB | CIEDE2000 | chroma ratio |", "|---|---|---|---|---|"]
     for name, table in tables.items():
         n = int(table["n"].iloc[0])
@@ -67,7 +68,7 @@ def table_lines(tables: dict[str, pd.DataFrame]) -> list[str]:
 
 
 def draw(device: str) -> bytes:
-    """The photographs of scikit-image in columns: grey, each of the shipped weights, the truth; errors below."""
+    """The PNG of a grid: a photograph in each row; grey, each of the shipped weights and the truth in columns."""
     photographs = [Image.fromarray(getattr(skimage.data, name)()) for name in SHOWN]
     true = torch.stack([torch.from_numpy(square(photograph, SIDE)) for photograph in photographs])
     columns = {"without colour": grey_image(split_lab(to_float(true))[0])}
@@ -82,10 +83,10 @@ def draw(device: str) -> bytes:
 
 
 def about() -> dict[str, object]:
-    """Which weights were measured, and with what: a test holds the first against the package."""
-    files = sorted((ROOT / "colorlib" / "weights").glob("*.safetensors"))
+    """The hashes of the measured weights (a test compares them with the package), and the versions that were used."""
+    weights = {name: ROOT / "colorlib" / "weights" / f"{name}.safetensors" for name in shipped_weights()}
     return {
-        "sha256": {file.stem: hashlib.sha256(file.read_bytes()).hexdigest() for file in files},
+        "sha256": {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in weights.items()},
         "size": SIZE,
         "torch": torch.__version__.partition("+")[0],
         "python": platform.python_version(),
@@ -93,7 +94,7 @@ def about() -> dict[str, object]:
 
 
 def write_block(page: Path, lines: list[str]) -> None:
-    """Replace what stands between the marks of a page. Raises ValueError for a page without them."""
+    """Replace the text between the marks of a page. Raises ValueError if the page does not have one pair of marks."""
     text = page.read_text(encoding="utf-8")
     block = "\n".join(lines)
     after, found = BLOCK.subn(lambda match: f"{match['begin']}{block}\n{match['end']}", text)

@@ -34,7 +34,7 @@ from colorlib.recipes import build_generator
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = ROOT / "colorlib" / "weights"
-RESULTS = ROOT / "results"
+RESULTS = ROOT / "experiments" / "shipped_weights"
 SETS = ("grocery", "nature", "clothing")
 # Nature has half of grocery's photographs and many more things in them: each is seen twice in an epoch.
 NATURE_TWICE = (*SETS, "nature")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from notebook_fixtures import load
 
 ROOT = Path(__file__).parents[2]
 if sys.version_info >= (3, 11):
@@ -18,15 +17,7 @@ else:
     import tomli as tomllib
 
 
-def load_address() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("address", ROOT / "notebooks" / "address.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-address = load_address()
+address = load(ROOT / "notebooks" / "address.py", "address")
 MINIMAL = '[project]\nname = "x"\nversion = "1"\n'
 
 
