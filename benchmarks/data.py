@@ -18,7 +18,8 @@ from benchmarks.timing import Row, compared, synchronise, take_turns
 from colorlib.color import split_lab, to_float
 from colorlib.datasets import Batches, open_source
 from colorlib.recipes import RECIPES
-from colorlib.training import CROP_MARGIN, Trainer
+from colorlib.cli.commands import CROP_MARGIN
+from colorlib.training import Trainer
 
 # Width and height of the files: a picture out of a published data set, and a photograph of 2 megapixels.
 SIZES = {"0.3 MP": (640, 480), "2 MP": (1632, 1224)}

@@ -15,7 +15,8 @@ from benchmarks.step import QUICK
 from benchmarks.timing import Row, synchronise
 from colorlib.datasets import open_source
 from colorlib.recipes import RECIPES
-from colorlib.training import CROP_MARGIN, Trainer
+from colorlib.cli.commands import CROP_MARGIN
+from colorlib.training import Trainer
 
 ROOT = Path(__file__).parents[1]
 N = 200

@@ -10,7 +10,6 @@ keeps two processes from writing into one run.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import re
@@ -26,44 +25,13 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from colorlib.errors import CheckpointError, RunError
+from colorlib.files import sync_folder, write_atomic, write_synced
 from colorlib.recipes import Recipe, build_generator
 
 GENERATOR_FORMAT = "colorlib-generator"
 KEPT_CHECKPOINTS = 2
 # The step, and a letter where `latest` already names a checkpoint of it.
 CHECKPOINT_NAME = re.compile(r"\d{8,20}b?", re.ASCII)
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a crash, sees the old content or the new, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        _write_synced(temporary, data)
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise RunError(
-            f"cannot write {path}: {error.strerror or error}; free some space or choose another folder"
-        ) from error
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows cannot open a folder; its rename is already durable
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 # --- weights -------------------------------------------------------------------------------------------------
@@ -214,13 +182,13 @@ def save_checkpoint(run: Path, step: int, tensors: Mapping[str, Mapping[str, Ten
         _remove_leftovers(run)  # of a killed process, which may have had the number that this one has
         temporary.mkdir()
         for name, group in tensors.items():
-            _write_synced(temporary / f"{name}.safetensors", _serialised(group))
-        _write_synced(temporary / "state.json", json.dumps({"step": step, **state}).encode())
-        _sync_folder(temporary)
+            write_synced(temporary / f"{name}.safetensors", _serialised(group))
+        write_synced(temporary / "state.json", json.dumps({"step": step, **state}).encode())
+        sync_folder(temporary)
         if folder.exists():  # a run that was resumed from an earlier checkpoint passes this step again
             shutil.rmtree(folder)
         os.rename(temporary, folder)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         reason = error.strerror or error
@@ -308,65 +276,3 @@ def read_recipe(run: Path) -> Recipe:
         return Recipe.from_json((run / "recipe.json").read_text())
     except (ValueError, OSError) as error:
         raise CheckpointError(f"{run / 'recipe.json'}: {error}") from error
-
-
-# --- one run, one writer ---------------------------------------------------------------------------------------
-
-# What a system answers for a file that another process holds; any other answer means that it has no locks there.
-HELD = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
-LOCKED_BYTE = 2**31 - 2  # Windows locks bytes, and lets nobody read them: one behind the end of the file
-
-
-class RunLock:
-    """`with RunLock(run): ...` makes the folder, and keeps others from writing into it; it can be entered again.
-
-    The system lets go of the lock when its process ends, however it ends. Where files cannot be locked (some mounts
-    from the network), there is none. Raises RunError if another trainer holds the run, or the folder cannot be made.
-    """
-
-    def __init__(self, run: Path) -> None:
-        self.run, self._depth = run, 0
-        self._file = -1
-
-    def __enter__(self) -> None:
-        if self._depth == 0:
-            self._file = self._hold()
-        self._depth += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            os.close(self._file)
-
-    def _hold(self) -> int:
-        try:
-            self.run.mkdir(parents=True, exist_ok=True)
-            # Never removed: who has opened the one that is held must not lock another one.
-            file = os.open(self.run / ".lock", os.O_RDWR | os.O_CREAT)
-        except OSError as error:
-            raise RunError(f"cannot make the run's folder {self.run}: {error.strerror or error}") from error
-        if not lock(file):
-            os.close(file)
-            raise RunError(f"another training writes into {self.run}; wait for it or stop it, or choose another folder")
-        return file
-
-
-def lock(file: int) -> bool:
-    """Keep an open file from others until it is closed; False if one of them has it. True where none can be locked."""
-    try:
-        _lock(file)
-    except OSError as error:
-        return error.errno not in HELD
-    return True
-
-
-def _lock(file: int) -> None:
-    if os.name == "nt":
-        import msvcrt
-
-        os.lseek(file, LOCKED_BYTE, os.SEEK_SET)
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
-    else:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

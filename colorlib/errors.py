@@ -26,3 +26,10 @@ class RunError(ColorlibError):
 
 class TrainingDiverged(ColorlibError):
     """A loss became NaN or infinite; the last good checkpoint is kept."""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an exception in one line; the system's own words for an OSError, the class if there are none."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot use {error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from colorlib import checkpoints, distributed
+from colorlib import distributed
 from colorlib.errors import CheckpointError, RunError, TrainingDiverged
+from colorlib.files import write_atomic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,10 +24,13 @@ TIMING_COLUMNS = ("images_per_second", "seconds")
 
 
 class Record(Mapping[str, float]):
-    """What one step measured, by name. The numbers stay on the device until the first of them is read."""
+    """What one step measured, by name. The numbers stay on the device until the first of them is read.
 
-    def __init__(self, step: int, values: dict[str, Tensor | float]) -> None:
-        self.step, self._values = step, values
+    `images` counts the images of all batches of the step, over all processes.
+    """
+
+    def __init__(self, step: int, values: dict[str, Tensor | float], images: int = 0) -> None:
+        self.step, self.images, self._values = step, images, values
 
     def _read(self) -> dict[str, Tensor | float]:
         waiting = [name for name, value in self._values.items() if isinstance(value, Tensor)]
@@ -57,12 +61,11 @@ class History:
 
     Args:
         columns: names in a fixed order; the file's header stands before the first row is known.
-        batch_size: images a step, for `images_per_second`.
         path: the file, or None. Only the main process writes it.
     """
 
-    def __init__(self, columns: Sequence[str], batch_size: int, path: Path | None = None) -> None:
-        self.columns, self.batch_size, self.path = list(columns), batch_size, path
+    def __init__(self, columns: Sequence[str], path: Path | None = None) -> None:
+        self.columns, self.path = list(columns), path
         self.rows: list[dict[str, float]] = []
         self._pending: list[Record] = []
 
@@ -86,7 +89,7 @@ class History:
             return
         rows = [_over_processes(record.as_dict(), device) for record in pending]
         before = self.rows[-1]["seconds"] if self.rows else 0.0
-        speed = len(rows) * self.batch_size / max(rows[-1]["seconds"] - before, 1e-9)
+        speed = sum(record.images for record in pending) / max(rows[-1]["seconds"] - before, 1e-9)
         good = []
         try:
             for row in rows:
@@ -113,7 +116,7 @@ class History:
         writer = csv.DictWriter(text, self.columns, restval="")
         writer.writeheader()
         writer.writerows(self.rows)
-        checkpoints.write_atomic(self.path, text.getvalue().encode())
+        write_atomic(self.path, text.getvalue().encode())
 
     def read(self, last_step: int) -> None:
         """Read the file's rows up to a step. A last line torn by a kill lies beyond the checkpoint and is dropped.

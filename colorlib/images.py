@@ -17,14 +17,13 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageCms, ImageOps
 
-from colorlib.errors import DataError
+from colorlib.errors import DataError, one_line
+from colorlib.files import UNREADABLE_FORMATS, printable
 
 ImageLike = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 
 # 134 megapixels: a phone's 108 pass, and the largest picture accepted needs about 1.2 GB.
 MAX_PIXELS = 2**27
-# Pillow names these but cannot show them, or (EPS) runs Ghostscript on what is a program, not a picture.
-UNREADABLE_FORMATS = frozenset({"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp"})
 
 # Pillow's own limit is a global of its module; it is lifted while a header is read, one thread at a time.
@@ -86,35 +85,6 @@ def _name(file: str | os.PathLike[str] | bytes) -> str:
     return "the file" if isinstance(file, bytes) else printable(file)
 
 
-def printable(path: str | os.PathLike[str]) -> str:
-    """A path as one line of text: line ends, control characters and bytes that are no text are written as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
-
-
-def find_files(folder: Path) -> list[Path]:
-    """What lies below `folder`, at any depth, and is no folder; sorted, hidden names left out.
-
-    Links are followed, each folder is entered once. A folder that may not be entered is named itself.
-    """
-    found: list[Path] = []
-    entered: set[str] = set()
-    walk = os.walk(folder, onerror=lambda error: found.append(Path(error.filename)), followlinks=True)
-    for root, folders, files in walk:
-        if os.path.realpath(root) in entered:
-            folders.clear()
-            continue
-        entered.add(os.path.realpath(root))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(root, name) for name in files if not name.startswith(".")]
-    return sorted(found)
-
-
-def is_named_as_picture(path: Path) -> bool:
-    """Whether the name ends like that of a picture that can be read."""
-    Image.init()
-    return Image.EXTENSION.get(path.suffix.lower(), "") in set(Image.OPEN) - UNREADABLE_FORMATS
-
-
 def _check_file(file: str | os.PathLike[str] | bytes) -> None:
     if isinstance(file, bytes):
         if not file:
@@ -135,11 +105,6 @@ def _header_reason(file: str | os.PathLike[str] | bytes, error: Exception) -> st
     if not isinstance(file, bytes) and Path(file).suffix.lower() in VIDEO_SUFFIXES:
         return "it is a video; only photographs are read, so save its frames as PNG or JPEG"
     return "it is no image in a format that Pillow reads"
-
-
-def one_line(error: BaseException) -> str:
-    """The message of an exception in one line, or its class if it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 # --- from Pillow ---------------------------------------------------------------------------------------------

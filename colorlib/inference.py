@@ -7,11 +7,8 @@ photograph's resolution and joins it with the photograph's own lightness.
 from __future__ import annotations
 
 import functools
-import itertools
 import math
 import os
-import time
-import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -27,20 +24,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from colorlib import color
-from colorlib.checkpoints import load_generator, lock
+from colorlib.checkpoints import load_generator
 from colorlib.devices import pick_device
-from colorlib.errors import CheckpointError, ColorlibError
-from colorlib.images import (
-    MAX_PIXELS,
-    ImageLike,
-    ReadImage,
-    find_files,
-    is_named_as_picture,
-    one_line,
-    open_header,
-    printable,
-    read_image,
-)
+from colorlib.errors import CheckpointError, ColorlibError, one_line
+from colorlib.files import PATIENCE, Found, find_inputs, free_name, identity, locked, printable, replacing
+from colorlib.images import MAX_PIXELS, ImageLike, ReadImage, open_header, read_image
 from colorlib.recipes import Recipe
 from colorlib.upsampling import ChromaField, as_batch, join_with_own_lightness
 
@@ -53,7 +41,6 @@ JPEG_SUFFIXES = (".jpg", ".jpeg")
 JPEG_QUALITY = 97
 # In every output's EXIF description: who finds the picture later must be able to know.
 MARK = "Colorized by a model: the colours are guesses, not a record."
-PATIENCE, POLL = 60.0, 0.05  # seconds to wait for another process that is at a photograph, and between two looks
 KEPT = "already there, kept; overwrite to redo it"
 
 
@@ -140,7 +127,7 @@ class Colorizer:
         def colour(source: Path, output: Path | Result, patience: float) -> Result | None:
             if isinstance(output, Result):
                 return output
-            with _in_hand(source, patience) as mine:
+            with locked(source, patience) as mine:
                 if os.path.isfile(output) and not overwrite:
                     return Result(source, output, skipped=True, notes=(KEPT,))
                 return _colorize_file(work, source, output, max_pixels, self.name) if mine else None
@@ -248,58 +235,24 @@ class Result:
 
 def _plan(paths: str | Path | Iterable[str | Path], out: Path) -> list[tuple[Path, Path | Result]]:
     """Each source with its output, or with the result that says why it has none. No two outputs share a name."""
-    unique: dict[Path, _Found] = {}
-    for found in _find_sources(paths, out):
-        unique.setdefault(_real(found.source.parent) / found.source.name, found)
-    inputs = {_identity(found.source) for found in unique.values() if os.path.isfile(found.source)}
+    inputs = find_inputs(paths, out)
+    identities = {identity(found.source) for found in inputs if os.path.isfile(found.source)}
     taken: set[str] = set()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's remarks on damaged headers
-        return [(found.source, _place(found, out, inputs, taken)) for found in unique.values()]
+        return [(found.source, _place(found, out, identities, taken)) for found in inputs]
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A file, its place below the output folder, and whether it may be left out if it is no picture."""
-
-    source: Path
-    place: Path
-    may_be_left_out: bool = False
-
-
-def _find_sources(paths: str | Path | Iterable[str | Path], out: Path) -> Iterator[_Found]:
-    """The files that are named, and those in folders. A folder that holds none comes back itself."""
-    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
-        if not os.path.isdir(path):  # unlike Path.is_dir it takes a name that is too long
-            yield _Found(path, Path(path.name))
-            continue
-        own = set() if _real(path) == _real(out) else {_real(out)}
-        inside = [file for file in find_files(path) if not own & set(_real(file).parents)]
-        for file in inside:  # a folder among them may not be entered
-            yield _Found(file, file.relative_to(path), not (is_named_as_picture(file) or os.path.isdir(file)))
-        if not inside:
-            yield _Found(path, Path(path.name))
-
-
-def _place(found: _Found, out: Path, inputs: set[tuple[int, int]], taken: set[str]) -> Path | Result:
+def _place(found: Found, out: Path, inputs: set[tuple[int, int]], taken: set[str]) -> Path | Result:
     try:
-        output = _free_name(out, found.place.parent, found.source, taken)
+        output = free_name(out, found.place.parent, _output_name(found.source), found.source, taken)
     except (ColorlibError, OSError) as error:
-        if found.may_be_left_out:
+        if found.optional:
             return Result(found.source, notes=(f"left out: {one_line(error)}",))
         return Result(found.source, error=one_line(error))
-    if os.path.exists(output) and _identity(output) in inputs:
+    if os.path.exists(output) and identity(output) in inputs:
         reason = f"{printable(output)} is an input and would be overwritten; choose another output folder"
         return Result(found.source, error=reason)
-    return output
-
-
-def _free_name(out: Path, folder: Path, source: Path, taken: set[str]) -> Path:
-    name = _output_name(source)
-    names = itertools.chain([name, f"{_real(source).parent.name}-{name}"], (f"{n}-{name}" for n in itertools.count(2)))
-    # Compared without case: Windows and macOS hold a.jpg and A.JPG to be one file.
-    output = next(out / folder / free for free in names if str(folder / free).casefold() not in taken)
-    taken.add(str(output.relative_to(out)).casefold())
     return output
 
 
@@ -314,35 +267,6 @@ def _output_name(source: Path) -> str:
     with open_header(source) as header:
         suffixes = JPEG_SUFFIXES if header.format in ("JPEG", "MPO") else (".png",)  # MPO: JPEGs of a phone
     return source.name if source.suffix.lower() in suffixes else source.name + suffixes[0]
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino
-
-
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))  # Path.resolve raises for a link to itself
-
-
-@contextmanager
-def _in_hand(source: Path, patience: float) -> Iterator[bool]:
-    """Lock a photograph that this process is at, for so long; False if another process is at it, and no time to wait.
-
-    After that time it is coloured by both: somebody else may have locked the file, for another reason.
-    """
-    try:
-        file = os.open(source, os.O_RDONLY)
-    except OSError:  # who reads it will say why
-        file = -1
-    try:
-        until = time.monotonic() + patience
-        while not (mine := file < 0 or lock(file)) and time.monotonic() < until:
-            time.sleep(POLL)
-        yield mine or patience > 0
-    finally:
-        if file >= 0:
-            os.close(file)
 
 
 def _colorize_file(
@@ -366,16 +290,12 @@ def save_marked(picture: Image.Image, output: str | Path, weights: str = "") -> 
     """
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = output.with_name(f".{uuid.uuid4().hex}.tmp")  # short: the output's name may be as long as names can be
     exif = mark(weights)
-    try:
+    with replacing(output) as temporary:
         if output.suffix.lower() in JPEG_SUFFIXES:
             picture.save(temporary, format="JPEG", quality=JPEG_QUALITY, subsampling=0, exif=exif)
         else:
             picture.save(temporary, format="PNG", compress_level=3, exif=exif)  # 6, the default, takes 4 times as long
-        os.replace(temporary, output)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def mark(weights: str = "") -> Image.Exif:

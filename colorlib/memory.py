@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from colorlib import distributed
+from colorlib import devices, distributed
 from colorlib.devices import free_memory, make_rng, pick_device
 from colorlib.errors import RunError
 from colorlib.recipes import Recipe
 from colorlib.steps import Networks
 
+kept = devices.keep_freed_memory
 LARGEST = 1024  # images a process; no batch is tried beyond
 # Of the memory that is free, what a batch may fill. Where steps are tried a tenth is left for what differs from step to
 # step; where they are computed, a half for gradients of maps, the program, and other programs.
 TRIED_SHARE = 0.9
 COMPUTED_SHARE = 0.5
-# Parameters of glibc's mallopt (malloc.h), and what they come to on their own while large blocks are freed.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4
-KEEP = {M_MMAP_MAX: 0, M_TRIM_THRESHOLD: 2**31 - 1}
-LET_GO = {M_MMAP_MAX: 65536, M_MMAP_THRESHOLD: 2**25, M_TRIM_THRESHOLD: 2**26}
 
 
 @dataclass(frozen=True)
@@ -74,34 +67,6 @@ def automatic_batch(recipe: Recipe, device: torch.device, *, most: int = LARGEST
     if batch == 0:
         raise RunError(f"no batch fits the memory of {device} at {recipe.size} px; try a smaller size or width")
     return batch * world
-
-
-@contextlib.contextmanager
-def kept(device: torch.device) -> Iterator[None]:
-    """Keep memory that is freed for what comes next, until the end of the block; for a CPU under Linux's glibc.
-
-    The maps of a step at 256 px are blocks of tens of MiB. Left alone, glibc gives each back to the system when it is
-    freed, and the system clears the next one, page by page: at batch 16 in fp32 more than a third of a plain step. The
-    process holds on to the most that it has taken, and gives it back at the end. Elsewhere nothing happens.
-    """
-    libc: Any = ctypes.CDLL(None) if sys.platform == "linux" and device.type == "cpu" else None
-    if not all(hasattr(libc, name) for name in ("mallopt", "malloc_trim")):
-        yield
-        return
-    for parameter, value in KEEP.items():
-        libc.mallopt(parameter, value)
-    try:
-        yield
-    finally:
-        for parameter, value in LET_GO.items():
-            libc.mallopt(parameter, value)
-        libc.malloc_trim(0)
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether an error says that memory is full: of a GPU, or in any of the ways in which a CPU's may be."""
-    full = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return full or any(name in str(error) for name in ("DefaultCPUAllocator", "out of memory"))
 
 
 def advice(recipe: Recipe, device: torch.device) -> str:
@@ -158,7 +123,7 @@ def kept_for_backward(networks: Networks, n: int) -> int:
     """
     modules = [module for module in (networks.generator, networks.d_loss) if module is not None]
     count = _Count({p.untyped_storage().data_ptr() for module in modules for p in module.parameters()})
-    with torch.autograd.graph.saved_tensors_hooks(count.keep, lambda kept: kept.tensor):
+    with torch.autograd.graph.saved_tensors_hooks(count.keep, lambda held: held.tensor):
         try_step(networks, n)
     return count.most
 

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from colorlib import checkpoints, distributed, memory
 from colorlib.datasets import Batches, Source, open_source
-from colorlib.devices import derive_seed, pick_device
+from colorlib.devices import derive_seed, is_out_of_memory, keep_freed_memory, pick_device
 from colorlib.errors import CheckpointError, RunError
 from colorlib.evaluation import quick_look, quick_scores
+from colorlib.files import RunLock, write_atomic
 from colorlib.history import TIMING_COLUMNS, History, Record
 from colorlib.recipes import TARGETS, Recipe
 from colorlib.steps import Networks
@@ -35,8 +36,6 @@ SAVE_SECONDS = 300.0
 VALIDATIONS = 20  # in a run; one in a hundred steps where the run is counted in minutes
 CALIBRATION_BATCHES = 8  # for batch norm's statistics of averaged weights
 COMPILER = ("torch._dynamo", "torch._inductor")  # what torch.compile raises its own errors from
-# The paper trains on 256 px crops of images resized to 286 px.
-CROP_MARGIN = 286 / 256
 # What source.json says of a run, and of its data.
 SETTINGS = {"train": dict, "validation": dict | None, "seed": int, "save_every": int | None, "validate_every": int}
 SOURCE = {"spec": str, "split": str, "size": int, "n": int, "fingerprint": str}
@@ -94,9 +93,9 @@ class Trainer:
         validated = ["val_ab_mae", "val_psnr", "val_chroma_ratio", "val_grey_psnr"] * (validation is not None)
         columns = ["step", "epoch", *self.networks.columns(), *validated, *TIMING_COLUMNS]
         path = None if self.out is None else self.out / "history.csv"
-        self._history = History(columns, self._rounds(recipe.pretrain_steps) * recipe.batch_size, path)
+        self._history = History(columns, path)
         self._folder_ready, self._calibrated_at, self._saved_at = False, -1, -1
-        self._lock = None if self.out is None or distributed.rank() else checkpoints.RunLock(self.out)
+        self._lock = None if self.out is None or distributed.rank() else RunLock(self.out)
         self._last_save = time.monotonic()
 
     def _make_batches(self) -> Batches:
@@ -156,6 +155,11 @@ class Trainer:
         self._history.flush(self.device)
         return self._history.frame()
 
+    @property
+    def images_per_second(self) -> float:
+        """Images that passed through the networks in a second of training, at the last reading of the losses."""
+        return self._history.rows[-1]["images_per_second"] if self._history.rows else math.nan
+
     # --- how far ---------------------------------------------------------------------------------------------
 
     @property
@@ -194,7 +198,7 @@ class Trainer:
         """
         if steps is not None and steps < 0:
             raise ValueError(f"expected a number of steps of at least 0, got {steps}")
-        with self._writing(), memory.kept(self.device):
+        with self._writing(), keep_freed_memory(self.device):
             self._prepare_folder()
             self._name_folder()
             last = None if steps is None else self.step + steps
@@ -224,7 +228,8 @@ class Trainer:
             values |= self._validate()
         epoch = self._batches_before(self.step) / self.batches.steps_per_epoch
         self.seconds = before + time.monotonic() - started
-        record = Record(self.step, {"epoch": epoch, **values, "seconds": self.seconds})
+        images = len(batches) * self.batches.batch_size
+        record = Record(self.step, {"epoch": epoch, **values, "seconds": self.seconds}, images)
         self._history.append(record)
         if self.step % FLUSH_EVERY == 0:
             self._history.flush(self.device)
@@ -245,7 +250,7 @@ class Trainer:
             if type(error).__module__.startswith(COMPILER):
                 why = str(error).strip().splitlines()[0]
                 raise RunError(f"torch.compile fails here ({why}); train without it") from error
-            if not memory.is_full(error):
+            if not is_out_of_memory(error):
                 raise
         # Not in the except clause, where the error still holds what the failed step had made.
         raise RunError(memory.advice(self.recipe, self.device))
@@ -315,13 +320,13 @@ class Trainer:
             self._history.write()
         except OSError as error:
             raise RunError(f"cannot make the run's folder {self.out}: {error.strerror or error}") from error
-        checkpoints.write_atomic(self.out / "source.json", json.dumps(described, indent=2).encode())
+        write_atomic(self.out / "source.json", json.dumps(described, indent=2).encode())
 
     def _name_folder(self) -> None:
         """With its recipe the folder is a run: before step 0, so that one that is killed at once can be resumed."""
         if self.out is None or self._folder_ready or distributed.rank():
             return
-        checkpoints.write_atomic(self.out / "recipe.json", self.recipe.to_json().encode())
+        write_atomic(self.out / "recipe.json", self.recipe.to_json().encode())
         self._folder_ready = True
 
     def _save_due(self) -> bool:
@@ -399,7 +404,7 @@ class Trainer:
         self._saved_at = self.step
         self._history.read(self.step)
         if distributed.rank() == 0:
-            checkpoints.write_atomic(self.out / "recipe.json", self.recipe.to_json().encode())
+            write_atomic(self.out / "recipe.json", self.recipe.to_json().encode())
             self._history.write()
             self._write_generator(self.averaged_generator)
 

@@ -17,8 +17,9 @@ from PIL import Image
 from colorlib.datasets import cache as cache_module
 from colorlib.datasets import open_folder, open_source, pictures
 from colorlib.datasets.cache import CHUNK, cache_folder, checksum
-from colorlib.datasets.folder import cut_by_content, picture_suffixes, scan
+from colorlib.datasets.folder import cut_by_content, scan
 from colorlib.errors import DataError
+from colorlib.files import picture_suffixes
 
 ORIENTATION = 0x0112
 

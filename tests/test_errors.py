@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import colorlib
+from colorlib.errors import one_line
 
 CELL = "from colorlib.errors import DataError\nraise {error}('expected photographs, got none; try quick mode')"
 
@@ -24,3 +25,9 @@ def test_a_notebook_shows_an_expected_failure_as_one_line(error, lines):
 def test_every_expected_failure_is_of_one_family():
     for name in ("CheckpointError", "DataError", "RunError", "TrainingDiverged"):
         assert issubclass(getattr(colorlib, name), colorlib.ColorlibError)
+
+
+def test_an_error_in_one_line():
+    assert one_line(ValueError("two\n  lines")) == "two lines"
+    assert one_line(MemoryError()) == "MemoryError"
+    assert one_line(FileNotFoundError(2, "No such file", "a.png")) == "cannot use a.png: No such file"

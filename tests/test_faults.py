@@ -20,6 +20,7 @@ from colorlib import checkpoints, steps
 from colorlib.cli import main
 from colorlib.datasets.base import ArraySource
 from colorlib.errors import CheckpointError, RunError, TrainingDiverged
+from colorlib.files import RunLock, write_atomic
 from colorlib.history import LOSSES, History, Record
 from colorlib.losses import AdversarialLoss
 from colorlib.recipes import RECIPES, Recipe, build_generator
@@ -83,7 +84,7 @@ def test_struck_at_each_call_a_file_is_the_old_or_the_new_one(
 ) -> None:
     path = tmp_path / name
     generator = build_generator(recipe)
-    history = History(["step", "l1", "seconds"], 1, path)
+    history = History(["step", "l1", "seconds"], path)
 
     def write(value: int) -> None:
         if name == "generator.safetensors":
@@ -92,7 +93,7 @@ def test_struck_at_each_call_a_file_is_the_old_or_the_new_one(
             history.rows = [{"step": step, "l1": 0.5, "seconds": 1.0} for step in range(value)]
             history.write()
         else:
-            checkpoints.write_atomic(path, str(value).encode())
+            write_atomic(path, str(value).encode())
 
     def content() -> object:
         # The order of what a header says is not always the same.
@@ -110,7 +111,7 @@ def test_a_row_that_was_torn_is_dropped(tmp_path: Path) -> None:
     """Rows are appended in place: what a kill leaves of them must not be read as numbers."""
     path = tmp_path / "history.csv"
     for n in range(100):
-        history = History(["step", "l1", "seconds", "images_per_second"], 1, path)
+        history = History(["step", "l1", "seconds", "images_per_second"], path)
         history.rows = [{"step": 1, "l1": 0.5, "seconds": 1.0}]
         history.write()
         history.append(Record(2, {"l1": 0.125, "seconds": 2.0}))
@@ -120,7 +121,7 @@ def test_a_row_that_was_torn_is_dropped(tmp_path: Path) -> None:
                 history.flush(torch.device("cpu"))
         except Killed:
             pass
-        again = History(history.columns, 1, path)
+        again = History(history.columns, path)
         again.read(last_step=1)
         assert again.rows == history.rows[:1]
         if faults.moments <= n:
@@ -197,7 +198,7 @@ def test_another_processs_lock_holds_until_it_is_killed(tmp_path: Path, recipe: 
         pass
     read, write = os.pipe()
     if not (child := os.fork()):
-        with checkpoints.RunLock(tmp_path):
+        with RunLock(tmp_path):
             os.write(write, b"held")
             signal.pause()
     assert os.read(read, 4) == b"held"
@@ -213,7 +214,7 @@ def test_where_nothing_can_be_locked_there_is_no_lock(tmp_path: Path, monkeypatc
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(checkpoints, "_lock", unsupported)
-    with checkpoints.RunLock(tmp_path), checkpoints.RunLock(tmp_path):
+    with RunLock(tmp_path), RunLock(tmp_path):
         assert (tmp_path / ".lock").is_file()
 
 
@@ -265,7 +266,7 @@ def test_a_source_that_is_none(tmp_path: Path, recipe: Recipe, source, text: str
 def test_a_history_that_is_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "history.csv").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"history\.csv.*remove the file to go on without it"):
-        History(["step", "l1", "seconds"], 1, tmp_path / "history.csv").read(5)
+        History(["step", "l1", "seconds"], tmp_path / "history.csv").read(5)
 
 
 @pytest.mark.parametrize("packed", [{"x": ()}, {"²": ()}, {"0.exp_avg": (2, 2)}, {"0.step": (1,)}])

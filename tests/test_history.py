@@ -15,7 +15,7 @@ COLUMNS = ["step", "l1", "d_loss", "images_per_second", "seconds"]
 
 
 def make_record(step: int, l1: float = 0.5, **extra: float) -> Record:
-    return Record(step, {"l1": torch.tensor(l1), "seconds": float(step), **extra})
+    return Record(step, {"l1": torch.tensor(l1), "seconds": float(step), **extra}, images=4)
 
 
 def test_a_record_reads_like_a_mapping_of_numbers() -> None:
@@ -28,7 +28,7 @@ def test_a_record_reads_like_a_mapping_of_numbers() -> None:
 
 
 def test_rows_reach_the_file_and_come_back(tmp_path: Path) -> None:
-    history = History(COLUMNS, 4, tmp_path / "history.csv")
+    history = History(COLUMNS, tmp_path / "history.csv")
     history.write()
     for step in (1, 2, 3):
         history.append(make_record(step, 1 / 3, **({"d_loss": 0.1} if step == 2 else {})))
@@ -37,13 +37,13 @@ def test_rows_reach_the_file_and_come_back(tmp_path: Path) -> None:
     assert list(frame.columns) == COLUMNS and list(frame["images_per_second"]) == [4.0, 4.0, 4.0]
     assert math.isnan(frame["d_loss"][0]) and frame["d_loss"][1] == pytest.approx(0.1)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "history.csv"), frame)
-    again = History(COLUMNS, 4, tmp_path / "history.csv")
+    again = History(COLUMNS, tmp_path / "history.csv")
     again.read(last_step=2)
     pd.testing.assert_frame_equal(again.frame(), frame[:2])
 
 
 def test_a_torn_last_line_is_dropped(tmp_path: Path) -> None:
-    history = History(COLUMNS, 4, tmp_path / "history.csv")
+    history = History(COLUMNS, tmp_path / "history.csv")
     history.write()
     history.append(make_record(1))
     history.flush(CPU)
@@ -54,7 +54,7 @@ def test_a_torn_last_line_is_dropped(tmp_path: Path) -> None:
 
 
 def test_the_first_bad_loss_is_named_and_the_good_rows_stay() -> None:
-    history = History(COLUMNS, 4)
+    history = History(COLUMNS)
     for step, value in ((1, 0.5), (2, math.nan), (3, math.inf)):
         history.append(make_record(step, value))
     with pytest.raises(TrainingDiverged, match=r"l1 became nan at step 2.*learning rates"):

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, features
 
 from colorlib import color
 from colorlib.errors import DataError
-from colorlib.images import MAX_PIXELS, find_files, is_named_as_picture, one_line, open_header, printable, read_image
+from colorlib.images import MAX_PIXELS, open_header, read_image
 
 HEIGHT, WIDTH = 19, 26
 ORIENTATION = 0x0112
@@ -428,61 +428,10 @@ def test_bytes_that_are_no_picture(content, message):
         read_image(content)
 
 
-def test_find_files_is_sorted_and_leaves_out_what_is_hidden(tmp_path):
-    for name in ("b.JPG", "a.png", "sub/c.webp", ".hidden.png", ".git/d.png", "e.txt"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    found = [path.relative_to(tmp_path).as_posix() for path in find_files(tmp_path)]
-    assert found == ["a.png", "b.JPG", "e.txt", "sub/c.webp"]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
-def test_find_files_follows_links_and_enters_each_folder_once(tmp_path):
-    (tmp_path / "in" / "sub").mkdir(parents=True)
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "a.png").touch()
-    (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "in" / "sub" / "up").symlink_to(tmp_path / "in")
-    (tmp_path / "in" / "broken.png").symlink_to("nowhere")
-    found = [path.relative_to(tmp_path / "in").as_posix() for path in find_files(tmp_path / "in")]
-    assert found == ["broken.png", "link/a.png"]
-
-
-def test_a_folder_that_may_not_be_entered_is_named(tmp_path, monkeypatch):
-    (tmp_path / "closed").mkdir()
-    scandir = os.scandir
-
-    def refuse(path):
-        if Path(path).name == "closed":
-            raise PermissionError(13, "Permission denied", str(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    assert find_files(tmp_path) == [tmp_path / "closed"]
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("a.JPG", True), ("a.tif", True), ("a.webp", True), ("a.txt", False), ("a", False), ("a.eps", False)],
-)
-def test_names_of_pictures(name, expected):
-    assert is_named_as_picture(Path(name)) is expected
-
-
-def test_a_path_is_printed_in_one_line():
-    assert printable(Path("a/Größe 色.png")) == str(Path("a/Größe 色.png"))
-    assert printable("a\nb\x1b[31m\udcff\\") == "a\\nb\\x1b[31m\\udcff\\"
-
-
 def test_a_video_is_named_as_one(tmp_path):
     (tmp_path / "film.MP4").write_bytes(bytes(4) + b"ftypisom" + bytes(50))
     with pytest.raises(DataError, match=r"film\.MP4: it is a video; only photographs"):
         read_image(tmp_path / "film.MP4")
-
-
-def test_one_line():
-    assert one_line(ValueError("two\n  lines")) == "two lines"
-    assert one_line(MemoryError()) == "MemoryError"
 
 
 def test_default_limit_lets_a_phone_pass():

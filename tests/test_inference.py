@@ -12,8 +12,9 @@ from skimage.color import rgb2lab
 from torch import nn
 
 from colorlib import Colorizer, inference
-from colorlib.checkpoints import lock, save_generator
+from colorlib.checkpoints import save_generator
 from colorlib.errors import CheckpointError, DataError
+from colorlib.files import lock
 from colorlib.inference import Result, is_marked, network_size, save_marked, shipped_weights
 from colorlib.recipes import Recipe, build_generator
 
@@ -441,7 +442,7 @@ def test_what_is_not_there_or_holds_nothing_is_named(constant, tmp_path):
 def test_a_folder_that_may_not_be_entered_is_a_failure(constant, tmp_path, photograph, monkeypatch):
     (tmp_path / "closed").mkdir()
     Image.fromarray(photograph).save(tmp_path / "open.png")
-    monkeypatch.setattr(inference, "find_files", lambda folder: [tmp_path / "closed", tmp_path / "open.png"])
+    monkeypatch.setattr(files, "find_files", lambda folder: [tmp_path / "closed", tmp_path / "open.png"])
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     closed, opened = constant.colorize_many(tmp_path, tmp_path / "out", progress=False)
     assert closed.error == f"cannot enter the folder {tmp_path / 'closed'}" and opened.output.exists()

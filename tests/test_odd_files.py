@@ -24,7 +24,7 @@ from skimage import data
 from skimage.color import rgb2lab
 from test_images import SRGB_PRIMARIES, UPRIGHT, encode, png_header, profile
 
-from colorlib.images import printable
+from colorlib.files import printable
 
 ORIENTATION = 0x0112
 TIMEOUT = 300

@@ -207,13 +207,13 @@ def test_a_recipe_survives_its_file(preset: str, changed: dict, name: str) -> No
 @given(st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False, width=32), st.booleans()), max_size=12))
 def test_a_history_survives_its_file(measured: list[tuple[float, bool]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        history = History(["step", "l1", "extra", "images_per_second", "seconds"], 4, Path(folder) / "history.csv")
+        history = History(["step", "l1", "extra", "images_per_second", "seconds"], Path(folder) / "history.csv")
         history.write()
         for i, (value, has_extra) in enumerate(measured):
             history.append(Record(i + 1, {"l1": value, "seconds": i / 3, **({"extra": -value} if has_extra else {})}))
             if i % 3 == 0:
                 history.flush(torch.device("cpu"))
         history.flush(torch.device("cpu"))
-        again = History(history.columns, 4, history.path)
+        again = History(history.columns, history.path)
         again.read(len(measured))
         assert again.rows == history.rows

@@ -115,6 +115,19 @@ def test_pretraining_leaves_the_discriminator_alone(source, recipe: Recipe) -> N
     )
 
 
+def test_images_are_counted_in_pretraining_with_critic_steps_and_in_a_batch_that_shrank(recipe: Recipe) -> None:
+    """One batch a step while G trains alone, n_critic afterwards, of the size that the source allows."""
+    critics = recipe.replace(adversarial="wasserstein", clip=0.1, n_critic=3, pretrain_steps=10, steps=30, batch_size=8)
+    with pytest.warns(UserWarning, match="shrinks to 6"):
+        trainer = Trainer(critics, make_source(n=6))
+    records = list(trainer.run())
+    assert [record.images for record in records] == [6] * 10 + [18] * 20
+    table = trainer.history
+    blocks = table["seconds"].iloc[9::10].diff().fillna(table["seconds"].iloc[9])
+    counted = (table["images_per_second"].iloc[9::10] * blocks).round()
+    assert counted.tolist() == [60, 180, 180] and trainer.images_per_second == table["images_per_second"].iloc[-1]
+
+
 def test_averaged_weights_have_statistics_of_their_own(source, recipe: Recipe) -> None:
     """Averaged weights under the norm statistics of others colour badly, and nothing else would tell."""
     trainer = run_to_end(Trainer(recipe.replace(adversarial="none", ema_decay=0.9, steps=60, lr_g=2e-3), source))

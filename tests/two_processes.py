@@ -14,7 +14,7 @@ from unittest import mock
 import pandas as pd
 import torch
 
-from colorlib import checkpoints, cli, distributed, memory, steps
+from colorlib import checkpoints, cli, distributed, history, memory, steps, training
 from colorlib.datasets import open_source
 from colorlib.recipes import RECIPES, Recipe
 from colorlib.training import Trainer
@@ -73,6 +73,7 @@ def main(folder: Path) -> None:
     if distributed.rank():
         for name in ("save_checkpoint", "save_generator", "write_atomic", "remove_run"):
             setattr(checkpoints, name, _never)
+        training.write_atomic = history.write_atomic = _never
     for name, recipe in TWO.items():
         train(recipe, folder / name)
     with drawn_numbers():

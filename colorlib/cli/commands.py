@@ -30,17 +30,19 @@ from colorlib.cli.progress import Progress, duration, say, stop_signals
 from colorlib.datasets import SPLITS, Source, download, list_sources, open_source
 from colorlib.devices import pick_device
 from colorlib.errors import ColorlibError, DataError, RunError
-from colorlib.images import printable
+from colorlib.files import printable, write_atomic
 from colorlib.inference import Colorizer, Result
 from colorlib.memory import LARGEST, automatic_batch
 from colorlib.recipes import Recipe
-from colorlib.training import CROP_MARGIN, FLUSH_EVERY, Trainer
+from colorlib.training import FLUSH_EVERY, Trainer
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 T = TypeVar("T")
 
+# The paper trains on 256 px crops of images resized to 286 px.
+CROP_MARGIN = 286 / 256
 # Steps that are timed, after a first one that is slower, before the time for all is estimated.
 TIMED_STEPS = 4
 STOPPED = 130
@@ -284,7 +286,7 @@ def evaluate(flags: EvaluateFlags) -> int:
 
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    checkpoints.write_atomic(path, data)
+    write_atomic(path, data)
 
 
 def _as_text(table: DataFrame) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 import colorlib
 from colorlib import scenes
-from colorlib.checkpoints import is_run, write_atomic
+from colorlib.checkpoints import is_run
 from colorlib.cli.progress import Progress
 from colorlib.cli.report import Picture, Section, Table, render
 from colorlib.color import join_lab, split_lab, to_float, to_uint8
@@ -27,6 +27,7 @@ from colorlib.devices import pick_device
 from colorlib.errors import RunError
 from colorlib.evaluation import evaluate
 from colorlib.figures import compare_runs, grey_image, image_grid, loss_curves, png_bytes, to_numpy
+from colorlib.files import write_atomic
 from colorlib.inference import Colorizer, shipped_weights
 from colorlib.recipes import RECIPES, Recipe
 from colorlib.training import Trainer

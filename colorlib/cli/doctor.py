@@ -21,7 +21,7 @@ from torch import nn
 
 from colorlib.datasets.cache import cache_folder
 from colorlib.devices import autocast, pick_device, pick_precision, works
-from colorlib.images import one_line
+from colorlib.errors import one_line
 from colorlib.inference import shipped_weights
 
 DISTRIBUTION = "colorlib-course"

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from colorlib import __version__
-from colorlib.errors import ColorlibError
+from colorlib.errors import ColorlibError, one_line
 
 COMMANDS = {
     "demo": "train on drawn scenes and on photographs for four minutes, and write a report",
@@ -27,7 +27,6 @@ COMMANDS = {
     "doctor": "say what this machine has and whether it works",
     "export": "write a generator as ONNX",
 }
-NO_MEMORY = "out of memory; try a smaller --batch-size, --size or --max-pixels"
 HELP = "\n".join(
     [
         "usage: colorlib COMMAND ...",
@@ -47,9 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _short_warnings():
             return _run(args)
-    except (ColorlibError, ValueError, OSError, MemoryError) as error:
-        return _fail(_one_line(error))
-    except RuntimeError as error:
+    except (ColorlibError, ValueError, OSError) as error:
+        return _fail(one_line(error))
+    except (RuntimeError, MemoryError) as error:
         reason = _device_trouble(error)
         if reason is None:
             raise
@@ -75,32 +74,27 @@ def _run(args: list[str]) -> int:
     return 0 if flags is None else commands.COMMANDS[name].run(flags)
 
 
-def _parse(name: str, kind: type, args: list[str]) -> Any:
+def _parse(name: str, flags: type, args: list[str]) -> Any:
     """The flags of a command, or None after its help was printed. Raises ValueError for wrong flags."""
     import tyro
 
-    prog = f"colorlib {name}"
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            default = {"default": kind.default(args)} if hasattr(kind, "default") else {}
-            return tyro.cli(kind, prog=prog, args=args, **default)
+            default = {"default": flags.default(args)} if hasattr(flags, "default") else {}
+            return tyro.cli(flags, prog=f"colorlib {name}", args=args, **default)
     except SystemExit as end:
         if not end.code:
             return None
-        raise ValueError(f"{_reason(said.getvalue())}; see: {prog} --help") from None
+        raise ValueError(f"{_reason(said.getvalue())}; see: colorlib {name} --help") from None
 
 
 def _reason(message: str) -> str:
-    """What is wrong, out of tyro's framed paragraphs or argparse's lines; and flags that come close."""
-    lines = [line.strip("│ ") for line in message.splitlines() if not line.startswith(("╭", "╰", "usage:"))]
-    paragraphs = re.split(r"\n[─-]{5,}\n", "\n".join(lines))
-    if len(paragraphs) > 1 and "╭" not in message:  # a terminal without box characters: the title comes first
-        paragraphs = paragraphs[1:]
-    reason = " ".join(paragraphs[0].split("Got errors:")[0].split()).rstrip(".")
-    close = re.findall(r"^(--[\w-]+)", "\n".join(paragraphs[1:-1]), flags=re.MULTILINE)
-    known = [flag for flag in dict.fromkeys(close) if flag not in reason]
-    reason = re.sub(r"^colorlib \w+: error: ", "", reason)
+    """The first paragraph of tyro's message, without the title and the frame, and the flags that tyro proposes."""
+    text = " ".join(re.sub("[│╭╮╰╯]", " ", message).split())
+    _, reason, *more = re.split(" ?[─-]{5,} ?", text)
+    known = re.findall(r"--[\w-]+", more[0]) if more[0].startswith("Perhaps") else []
+    reason = reason.partition(" Got errors:")[0].rstrip(".")
     return f"{reason}; perhaps you meant {' or '.join(known)}" if known else reason
 
 
@@ -118,22 +112,12 @@ def _short_warnings() -> Iterator[None]:
         yield
 
 
-def _one_line(error: BaseException) -> str:
-    """The message in one line; a file that the system refused is named."""
-    if isinstance(error, OSError) and error.strerror:
-        where = f" {error.filename}" if error.filename else ""
-        return f"cannot use{where}: {error.strerror}" if where else error.strerror
-    if isinstance(error, MemoryError):
-        return NO_MEMORY
-    return " ".join(str(error).split()) or type(error).__name__
+def _device_trouble(error: Exception) -> str | None:
+    """A line about an error of torch that is the machine's fault and not the program's, else None."""
+    from colorlib.devices import is_out_of_memory
 
-
-def _device_trouble(error: RuntimeError) -> str | None:
-    """What to say of torch's errors that are the machine's fault, not the program's; None for another error."""
-    if type(error).__name__ == "OutOfMemoryError":  # torch's, by name: `colorlib --help` does without torch
-        return "the device is out of memory; try a smaller --batch-size or --size, or --device cpu"
-    if "DefaultCPUAllocator" in str(error):
-        return NO_MEMORY
+    if is_out_of_memory(error):
+        return "out of memory; try a smaller --batch-size, --size or --max-pixels"
     if type(error).__name__ == "AcceleratorError" or str(error).startswith("CUDA"):
         return f"the device fails: {str(error).splitlines()[0]}; see: colorlib doctor, or use --device cpu"
     return None

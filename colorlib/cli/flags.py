@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import tyro
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from colorlib.images import MAX_PIXELS
@@ -51,6 +51,13 @@ class RecipeFlags(Recipe):
 
 
 @dataclass(frozen=True)
+class _RecipeFlag:
+    """The one flag that decides the defaults of the others."""
+
+    recipe: str = "pix2pix"
+
+
+@dataclass(frozen=True)
 class TrainFlags:
     """Train a generator. OUT then holds its weights, history and samples; a run that was stopped can be resumed.
 
@@ -79,9 +86,8 @@ class TrainFlags:
     @classmethod
     def default(cls, args: Sequence[str]) -> TrainFlags:
         """The defaults of the recipe that `args` name. Raises ValueError for an unknown recipe."""
-        parser = argparse.ArgumentParser(prog="colorlib train", add_help=False, allow_abbrev=False)
-        parser.add_argument("--recipe", default="pix2pix")
-        name = parser.parse_known_args(args)[0].recipe
+        found, _ = tyro.cli(_RecipeFlag, args=args, return_unknown_args=True, add_help=False)
+        name = found.recipe
         return cls(RecipeFlags(**_fields(find_recipe(name))), recipe=name)
 
     def changes(self) -> dict[str, Any]:

@@ -37,7 +37,6 @@ class Progress:
 
     def __init__(self, trainer: Trainer, label: str | None = None) -> None:
         self.trainer, self.steps = trainer, trainer.target_steps
-        self.before: tuple[float, float] | None = None  # images and seconds at the last look
         self.total = self.steps or math.ceil(60 * (trainer.recipe.minutes or 0))
         pause = 0.2 if sys.stderr.isatty() else 20.0  # seconds; a log needs no animation
         quiet = {"disable": True} if distributed.rank() else {}
@@ -56,15 +55,9 @@ class Progress:
         """Move the bar; read the losses only every so often, for reading them waits for the device."""
         if record.step % FLUSH_EVERY == 0:
             losses = [f"{name} {record[name]:.3g}" for name in ("l1", "g_adversarial", "d_loss") if name in record]
-            self.bar.set_postfix_str(", ".join(losses + self._speed(record)), refresh=False)
+            speed = f"{self.trainer.images_per_second:.1f} images/s"
+            self.bar.set_postfix_str(", ".join([*losses, speed]), refresh=False)
         self.bar.update(self._position() - self.bar.n)
-
-    def _speed(self, record: Record) -> list[str]:
-        """Images a second since the last look; nothing at the first."""
-        batches = self.trainer.batches
-        before, now = self.before, (record["epoch"] * batches.steps_per_epoch * batches.batch_size, record["seconds"])
-        self.before = now
-        return [f"{(now[0] - before[0]) / max(now[1] - before[1], 1e-9):.1f} images/s"] if before else []
 
     def _position(self) -> int:
         return self.trainer.step if self.steps else min(int(self.trainer.seconds), self.total)

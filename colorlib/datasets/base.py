@@ -12,7 +12,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from colorlib.scenes import SPLITS
+SPLITS = ("train", "val", "test")
 
 
 @runtime_checkable

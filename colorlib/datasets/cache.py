@@ -15,7 +15,6 @@ import json
 import os
 import tempfile
 import time
-import uuid
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -30,8 +29,8 @@ from tqdm import tqdm
 
 from colorlib.datasets.base import ArraySource, digest
 from colorlib.datasets.pictures import Picture, square
-from colorlib.errors import DataError
-from colorlib.images import one_line
+from colorlib.errors import DataError, one_line
+from colorlib.files import replacing
 
 # Part of every key: raise it when the way in which pictures are prepared changes.
 FORMAT = "colorlib-prepared-1"
@@ -182,10 +181,10 @@ def _build_somewhere(job: _Job, stem: Path) -> Prepared:
 def _build(job: _Job, stem: Path) -> Prepared:
     """Decode all, write array and index under their final names, and open them."""
     stem.parent.mkdir(parents=True, exist_ok=True)
-    with _renamed_when_done(stem.with_suffix(".npy")) as array_path:
+    with replacing(stem.with_suffix(".npy")) as array_path:
         good, bad = _write_array(job, array_path)
         index = {"format": FORMAT, "checksum": checksum(array_path), "pictures": good, "bad": bad}
-    with _renamed_when_done(stem.with_suffix(".json")) as index_path:
+    with replacing(stem.with_suffix(".json")) as index_path:
         index_path.write_text(json.dumps(index), "utf-8")
     _remove_outdated(stem)
     prepared = _open(stem, job.side)
@@ -241,17 +240,6 @@ def _decode(picture: Picture, side: int) -> tuple[np.ndarray | None, str]:
         return None, one_line(error).removeprefix("cannot read the image: ")
 
 
-@contextlib.contextmanager
-def _renamed_when_done(path: Path) -> Iterator[Path]:
-    """A name of its own to write to, renamed to `path` on success and removed on failure."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _remove_outdated(stem: Path) -> None:
     """Remove sets of this side made from an earlier state of the source, and what a killed process left half done.
 
@@ -259,7 +247,7 @@ def _remove_outdated(stem: Path) -> None:
     """
     side = stem.name.partition("-")[0]
     outdated = [path for path in stem.parent.glob(f"{side}-*") if path.stem != stem.name]
-    abandoned = [path for path in stem.parent.glob(f".{side}-*") if time.time() - path.stat().st_mtime > ABANDONED]
+    abandoned = [path for path in stem.parent.glob(".*.tmp") if time.time() - path.stat().st_mtime > ABANDONED]
     for path in outdated + abandoned:
         with contextlib.suppress(OSError):
             path.unlink()

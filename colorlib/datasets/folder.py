@@ -6,20 +6,17 @@ import contextlib
 import json
 import os
 import re
-import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from colorlib.datasets.base import SPLITS, ArraySource, digest
 from colorlib.datasets.cache import cache_folder, prepare
 from colorlib.datasets.pictures import content_hash, picture_file
 from colorlib.errors import DataError
-from colorlib.images import UNREADABLE_FORMATS
+from colorlib.files import find_files, picture_suffixes, replacing
 
 # Of the pictures that no folder assigns to a split: 80 % train, 10 % val, 10 % test.
 CUTS = (0.8, 0.9)
@@ -74,18 +71,9 @@ def scan(root: Path) -> list[Entry]:
 
 
 def list_files(root: Path) -> list[Entry]:
-    """All files below `root` but hidden ones, sorted by path; links are followed, each folder once."""
-    entries = [_entry(root, folder / name) for folder, names in _walk(root) for name in names if name[0] != "."]
+    """All files below `root` except hidden ones, sorted by path."""
+    entries = [_entry(root, path) for path in find_files(root)]
     return sorted((entry for entry in entries if entry is not None), key=lambda entry: entry.path)
-
-
-def picture_suffixes() -> set[str]:
-    """File suffixes of the formats that Pillow opens by itself, with the dot."""
-    return {
-        suffix
-        for suffix, format in Image.registered_extensions().items()
-        if format in Image.OPEN and format not in UNREADABLE_FORMATS
-    }
 
 
 def cut_by_content(hashes: list[str]) -> list[str]:
@@ -154,19 +142,6 @@ def _as_fraction(hexadecimal: str) -> float:
     return int(hexadecimal[:13], 16) / 16**13
 
 
-def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Folders and the names of their files; a folder reached again through a link is passed over."""
-    seen: set[str] = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith((".", "__MACOSX")))
-        yield Path(folder), names
-
-
 def _entry(root: Path, path: Path) -> Entry | None:
     """None for what is no file: a broken link, a pipe."""
     if not path.is_file():
@@ -186,8 +161,6 @@ def _read_json(path: Path) -> dict[str, str]:
 
 
 def _write_json(path: Path, content: dict[str, str]) -> None:
-    """A convenience for the next time, so that a failure to write is no failure."""
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with contextlib.suppress(OSError):
+    """Remembering the hashes only saves time, so a failure to write them is ignored."""
+    with contextlib.suppress(OSError), replacing(path) as temporary:
         temporary.write_text(json.dumps(content), "utf-8")
-        os.replace(temporary, path)

@@ -14,7 +14,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from colorlib.errors import DataError
-from colorlib.images import UNREADABLE_FORMATS, ReadImage, read_image
+from colorlib.files import UNREADABLE_FORMATS
+from colorlib.images import ReadImage, read_image
 
 # JPEG can be decoded at 1/2, 1/4 or 1/8 for less work; twice the wanted size is left for the antialiasing filter.
 DRAFT_MARGIN = 2

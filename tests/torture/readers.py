@@ -220,7 +220,7 @@ def _recipe_file() -> dict[str, bytes]:
 
 
 def _read_history(place: Path, name: str, rng: random.Random) -> None:
-    History(COLUMNS, 1, place / name).read(9)
+    History(COLUMNS, place / name).read(9)
 
 
 def _experiment_file() -> dict[str, bytes]:

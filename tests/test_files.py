@@ -1,0 +1,90 @@
+"""Files: what is found in folders, what is written whole or not at all, and which names outputs get."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from colorlib.errors import RunError
+from colorlib.files import find_files, free_name, is_named_as_picture, printable, replacing, write_atomic
+
+
+def test_find_files_is_sorted_and_leaves_out_what_is_hidden(tmp_path):
+    for name in ("b.JPG", "a.png", "sub/c.webp", ".hidden.png", ".git/d.png", "e.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = [path.relative_to(tmp_path).as_posix() for path in find_files(tmp_path)]
+    assert found == ["a.png", "b.JPG", "e.txt", "sub/c.webp"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_find_files_follows_links_and_enters_each_folder_once(tmp_path):
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.png").touch()
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in" / "sub" / "up").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "broken.png").symlink_to("nowhere")
+    found = [path.relative_to(tmp_path / "in").as_posix() for path in find_files(tmp_path / "in")]
+    assert found == ["broken.png", "link/a.png"]
+
+
+def test_a_folder_that_may_not_be_entered_is_named(tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert find_files(tmp_path) == [tmp_path / "closed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.JPG", True), ("a.tif", True), ("a.webp", True), ("a.txt", False), ("a", False), ("a.eps", False)],
+)
+def test_names_of_pictures(name, expected):
+    assert is_named_as_picture(Path(name)) is expected
+
+
+def test_a_path_is_printed_in_one_line():
+    assert printable(Path("a/Größe 色.png")) == str(Path("a/Größe 色.png"))
+    assert printable("a\nb\x1b[31m\udcff\\") == "a\\nb\\x1b[31m\\udcff\\"
+
+
+# --- writing ---
+
+
+def test_a_failed_block_leaves_the_old_file_and_nothing_else(tmp_path):
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(KeyError), replacing(tmp_path / "a") as temporary:
+        temporary.write_text("half")
+        raise KeyError
+    assert [path.name for path in tmp_path.iterdir()] == ["a"] and (tmp_path / "a").read_text() == "old"
+
+
+def test_a_name_as_long_as_the_system_allows_can_be_written(tmp_path):
+    path = tmp_path / ("x" * 255)
+    write_atomic(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_what_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(RunError, match=r"cannot write .*gone.*No such file"):
+        write_atomic(tmp_path / "gone" / "a", b"")
+
+
+# --- names of outputs ---
+
+
+def test_outputs_never_share_a_name(tmp_path):
+    taken: set[str] = set()
+    sources = [tmp_path / folder / "a.jpg" for folder in ("one", "two", "three", "three")]
+    names = [
+        free_name(tmp_path, Path(), name, source, taken).name
+        for source, name in zip(sources, ("a.jpg", "A.JPG", "a.jpg", "a.jpg"), strict=True)
+    ]
+    assert names == ["a.jpg", "two-A.JPG", "three-a.jpg", "2-a.jpg"]
