@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import shutil
 import struct
 from collections.abc import Iterable, Mapping
@@ -258,6 +259,13 @@ RUN_FOLDERS = ("checkpoints", "samples")
 def is_run(folder: Path) -> bool:
     """Whether the folder holds a run, finished or not."""
     return any((folder / name).exists() for name in ("recipe.json", "latest", "checkpoints"))
+
+
+def refuse_run(folder: Path) -> None:
+    """Raise RunError if the folder already holds a run."""
+    if is_run(folder):
+        resume = f"colorlib resume {shlex.quote(str(folder))}"
+        raise RunError(f"{folder} already holds a run; continue it ({resume}), choose another folder, or --overwrite it")
 
 
 def remove_run(folder: Path) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import UInt8
@@ -40,20 +40,33 @@ from colorlib.metrics import (
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-COLUMNS = (
-    "n",
-    "psnr",
-    "ssim",
-    "ciede2000",
-    "colorfulness",
-    "colorfulness_difference",
-    "chroma_ratio",
-    "a_intersection",
-    "b_intersection",
-    "fid",
-    "lpips",
-)
 BASELINES = ("grey", "untrained")
+
+
+class Heading(NamedTuple):
+    """How tables name and round a column, and what its values mean."""
+
+    label: str
+    form: str
+    meaning: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.label} ({self.meaning})" if self.meaning else self.label
+
+
+HEADINGS = {
+    "psnr": Heading("PSNR", ".2f", "dB, higher is better"),
+    "ssim": Heading("SSIM", ".3f", "higher is better"),
+    "ciede2000": Heading("CIEDE2000", ".2f", "visible difference, lower is better"),
+    "colorfulness": Heading("colorfulness", ".1f"),
+    "colorfulness_difference": Heading("colorfulness difference", ".1f", "0 is as colourful as the truth"),
+    "chroma_ratio": Heading("chroma ratio", ".3f", "1 is as colourful as the truth"),
+    "a_intersection": Heading("histogram of a", ".3f", "1 is the truth's"),
+    "b_intersection": Heading("histogram of b", ".3f", "1 is the truth's"),
+    "fid": Heading("FID", ".1f", "lower is better"),
+    "lpips": Heading("LPIPS", ".3f", "lower is better"),
+}
+COLUMNS = ("n", *HEADINGS)
 
 # A grey photograph is reproduced exactly by the grey row. Its infinite PSNR would be the mean of the set.
 PSNR_CEILING = 60.0

@@ -83,8 +83,8 @@ class Trainer:
                 raise ValueError(f"expected {name} of at least 1 step (None: automatic), got {every}")
         self.recipe, self.source, self.validation, self.seed = recipe, source, validation, seed
         self.out = None if out is None else Path(out)
-        if self.out and checkpoints.is_run(self.out) and not overwrite:
-            raise RunError(f"{self.out} already holds a run; resume it, choose another folder, or overwrite it")
+        if self.out and not overwrite:
+            checkpoints.refuse_run(self.out)
         self.device = distributed.join(pick_device(device))
         self.networks = Networks(recipe, seed, self.device, compile=compile)
         self.batches = self._make_batches()
@@ -99,18 +99,9 @@ class Trainer:
         self._last_save = time.monotonic()
 
     def _make_batches(self) -> Batches:
-        world, size = distributed.world_size(), self.recipe.batch_size
-        if size % world:
-            raise ValueError(f"expected a batch size that {world} processes can share, got {size}")
-        return Batches(
-            self.source,
-            size,
-            size=self.recipe.size,
-            zoom=self.recipe.zoom,
-            seed=self.seed,
-            rank=distributed.rank(),
-            world_size=world,
-        )
+        recipe = self.recipe
+        share = {"rank": distributed.rank(), "world_size": distributed.world_size()}
+        return Batches(self.source, recipe.batch_size, size=recipe.size, zoom=recipe.zoom, seed=self.seed, **share)
 
     def start_from(self, generator: nn.Module, origin: str = "the generator given") -> None:
         """Take over a generator's weights, before the first step: fine-tuning, or the second of two stages.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from colorlib.cli.commands import HEADINGS
+from colorlib.evaluation import HEADINGS
 
 CHOSEN = """A run began with the weights of those named in the column "started from" (of several: with their mean).
 Trials led nowhere, or showed where to go: norm-batch, norm-instance and norm-layer are one network, and one time, with
@@ -57,7 +57,7 @@ def evaluation(path: Path) -> str:
     shown = [name for name in HEADINGS if name in table and not table[name].isna().all()]
     if "n" not in table or not shown:
         raise ValueError(f"expected a table as `colorlib evaluate --csv` writes it, got {path}")
-    rows = [[HEADINGS[name][0], *(_number(value, HEADINGS[name][1]) for value in table[name])] for name in shown]
+    rows = [[str(HEADINGS[name]), *(_number(value, HEADINGS[name].form) for value in table[name])] for name in shown]
     n = " to ".join(f"{n:,}" for n in sorted(set(table["n"])))
     full = f"{n} images. In full precision: {{download}}`{path.name} <{WEIGHTS}/{path.name}>`."
     return f"{markdown(['', *map(str, table.index)], rows)}\n\n{full}"

@@ -62,8 +62,8 @@ def test_results_come_from_the_tables(measured, tmp_path):
     assert measured.results(tmp_path) == measured.NOT_MEASURED
     write_table(tmp_path / measured.WEIGHTS, 23.456)
     page = measured.results(tmp_path)
-    assert "## my fruit, test split" in page and "| PSNR in dB, higher is better | 23.46 | 16.50 |" in page
-    assert "300 images" in page and "| FID, lower is better | 31.2 | not measured |" in page and "LPIPS" not in page
+    assert "## my fruit, test split" in page and "| PSNR (dB, higher is better) | 23.46 | 16.50 |" in page
+    assert "300 images" in page and "| FID (lower is better) | 31.2 | not measured |" in page and "LPIPS" not in page
     write_table(tmp_path / measured.WEIGHTS, 24.0)
     assert "| 24.00 | 16.50 |" in measured.results(tmp_path) and "23.46" not in measured.results(tmp_path)
 
@@ -172,6 +172,22 @@ def test_links_of_included_files_lead_to_pages(staging):
     assert "![c](p.png)" in led and "[e](notebooks/01.ipynb)" in led
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_each_solution_is_folded_below_its_check(staging, path):
+    """The page has the cells of the stored notebook and, after each check, a folded cell with its solution."""
+    stored = nbformat.read(path, as_version=4)
+    page = staging.for_the_site(nbformat.read(path, as_version=4), path.stem, ROOT)
+    added = [i for i, cell in enumerate(page.cells) if cell.get("outputs") == [] and "mystnb" in cell.metadata]
+    solutions = json.loads((ROOT / "colorlib/course/solutions" / f"{path.stem[:2]}.json").read_text(encoding="utf-8"))
+    assert sorted(page.cells[i].source for i in added) == sorted(solutions.values())
+    for i in added:
+        assert page.cells[i].metadata.tags == ["hide-input"]
+        name = next(name for name, code in solutions.items() if code == page.cells[i].source)
+        assert f"exercises.{name}.check(" in page.cells[i - 1].source
+    kept = [cell.id for i, cell in enumerate(page.cells) if i not in added]
+    assert kept == [cell.id for cell in stored.cells]
+
+
 # --- commands and code on the pages ---------------------------------------------------------------------------------
 
 
@@ -261,6 +277,14 @@ def test_every_notebook_is_a_page_with_its_pictures(built_site, pages):
         shown = [picture["alt"] for picture in page.pictures if "_images/" in picture["src"]]
         assert stored and shown == stored
         assert (built_site / "_images" / Path(page.pictures[-1]["src"]).name).exists()
+
+
+@pytest.mark.slow
+def test_downloaded_notebooks_are_the_stored_ones(built_site, pages):
+    for notebook in NOTEBOOKS:
+        page = pages[built_site / "notebooks" / f"{notebook.stem}.html"]
+        (link,) = [link for link in page.links if link.endswith(notebook.name)]
+        assert (page.path.parent / link).read_bytes() == notebook.read_bytes()
 
 
 @pytest.mark.slow

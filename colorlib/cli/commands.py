@@ -29,7 +29,7 @@ from colorlib.cli.flags import (
 from colorlib.cli.progress import Progress, duration, say, stop_signals
 from colorlib.datasets import SPLITS, Source, download, list_sources, open_source
 from colorlib.devices import pick_device
-from colorlib.errors import ColorlibError, DataError, RunError
+from colorlib.errors import ColorlibError, DataError
 from colorlib.files import printable, write_atomic
 from colorlib.inference import Colorizer, Result
 from colorlib.memory import LARGEST, automatic_batch
@@ -57,11 +57,8 @@ def train(flags: TrainFlags) -> int:
     """Train to the stopping target. Raises RunError, before any data are read, if OUT holds a run."""
     recipe = flags.settings()
     out = flags.out or Path("runs") / recipe.name
-    if checkpoints.is_run(out) and not flags.overwrite:
-        again = f"go on with: colorlib resume {_quoted(out)}, choose another --out, or replace it with --overwrite"
-        raise RunError(f"{out} already holds a run; {again}")
-    if flags.save_every is not None and flags.save_every < 1:
-        raise ValueError(f"expected --save-every of at least 1 step, got {flags.save_every}")
+    if not flags.overwrite:
+        checkpoints.refuse_run(out)  # before the data are read, which may take minutes
     given = None if flags.init is None else Colorizer.load(flags.init, "cpu").generator
     with _joined(flags.device) as device:
         source, validation = _main_process_first(lambda: _open_data(flags.data, recipe))
@@ -242,20 +239,6 @@ def _all_failures(failed: list[Result]) -> str:
 
 # --- evaluate ------------------------------------------------------------------------------------------------
 
-# How the columns of the table are headed and rounded; those that are missing here are whole numbers or in 0..1.
-HEADINGS = {
-    "psnr": ("PSNR in dB, higher is better", ".2f"),
-    "ssim": ("SSIM, higher is better", ".3f"),
-    "ciede2000": ("CIEDE2000, lower is better", ".2f"),
-    "colorfulness": ("colorfulness", ".1f"),
-    "colorfulness_difference": ("colorfulness, difference to the truth", ".1f"),
-    "chroma_ratio": ("chroma ratio, 1 is the truth's", ".3f"),
-    "a_intersection": ("histogram of a, 1 is the truth's", ".3f"),
-    "b_intersection": ("histogram of b, 1 is the truth's", ".3f"),
-    "fid": ("FID, lower is better", ".1f"),
-    "lpips": ("LPIPS, lower is better", ".3f"),
-}
-
 
 def evaluate(flags: EvaluateFlags) -> int:
     """Measure, print the table a metric a line, and write it a model a line; draw a few of the images."""
@@ -291,9 +274,11 @@ def _write(path: Path, data: bytes) -> None:
 
 def _as_text(table: DataFrame) -> str:
     """A line a metric, a column a model; below, why a metric is missing."""
+    from colorlib.evaluation import HEADINGS
+
     shown = [name for name in HEADINGS if name in table and not table[name].isna().all()]
     rows = [["", *map(str, table.index)]]
-    rows += [[HEADINGS[name][0], *(f"{value:{HEADINGS[name][1]}}" for value in table[name])] for name in shown]
+    rows += [[str(HEADINGS[name]), *(f"{value:{HEADINGS[name].form}}" for value in table[name])] for name in shown]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]
     return "\n".join([*lines, *(f"no {name}: {why}" for name, why in table.attrs["notes"].items())])

@@ -25,7 +25,7 @@ from colorlib.color import join_lab, split_lab, to_float, to_uint8
 from colorlib.datasets import Source, open_source
 from colorlib.devices import pick_device
 from colorlib.errors import RunError
-from colorlib.evaluation import evaluate
+from colorlib.evaluation import HEADINGS, Heading, evaluate
 from colorlib.figures import compare_runs, grey_image, image_grid, loss_curves, png_bytes, to_numpy
 from colorlib.files import write_atomic
 from colorlib.inference import Colorizer, shipped_weights
@@ -183,14 +183,11 @@ SHIPPED_TEXT = (
 )
 NOTHING_SHIPPED = "This copy of colorlib ships no weights called default, so there is nothing to show here."
 
-# Heading, rounding and meaning of each number in the tables.
-HEADINGS = {
-    "psnr": ("PSNR", ".1f", "PSNR: dB, higher is better."),
-    "ciede2000": ("CIEDE2000", ".1f", "CIEDE2000: visible difference, lower is better."),
-    "chroma_ratio": ("chroma", ".2f", "Chroma: 1 is as colourful as the truth."),
-    "balloon_chroma_ratio": ("balloon chroma", ".2f", "Balloon chroma: 1 is as colourful as the truth, 0 is grey."),
-    "balloon_hue_concentration": ("balloon hues", ".2f", "Balloon hues: 0 is spread over the circle, 1 all alike."),
-    "background_ab_mae": ("background", ".3f", "Background: mean error of ab on sky, ground, sea and trees."),
+TABLE_HEADINGS = {
+    **{name: HEADINGS[name] for name in ("psnr", "ciede2000", "chroma_ratio")},
+    "balloon_chroma_ratio": Heading("balloon chroma", ".2f", "1 is as colourful as the truth, 0 is grey"),
+    "balloon_hue_concentration": Heading("balloon hues", ".2f", "0 is spread over the circle, 1 all alike"),
+    "background_ab_mae": Heading("background", ".3f", "mean error of ab on sky, ground, sea and trees"),
 }
 
 
@@ -247,13 +244,13 @@ def _picture(pixels: np.ndarray, alt: str) -> Picture:
 
 
 def _as_table(measured: dict[str, dict[str, float]]) -> Table:
-    shown = [key for key in HEADINGS if any(key in values for values in measured.values())]
+    shown = {key: heading for key, heading in TABLE_HEADINGS.items() if any(key in row for row in measured.values())}
     rows = [
-        [name, *(f"{measured[name][key]:{HEADINGS[key][1]}}" if key in measured[name] else "" for key in shown)]
+        [name, *(f"{measured[name][key]:{shown[key].form}}" if key in measured[name] else "" for key in shown)]
         for name in ("grey", *MODELS)
     ]
-    legend = " ".join(HEADINGS[key][2] for key in shown)
-    return Table(["model", *(HEADINGS[key][0] for key in shown)], rows, legend)
+    legend = " ".join(f"{heading.label}: {heading.meaning}." for heading in shown.values())
+    return Table(["model", *(heading.label for heading in shown.values())], rows, legend)
 
 
 def _curves(world: str, histories: Mapping[str, pd.DataFrame], out: Path) -> list[Picture]:

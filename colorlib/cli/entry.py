@@ -93,7 +93,7 @@ def _reason(message: str) -> str:
     """The first paragraph of tyro's message, without the title and the frame, and the flags that tyro proposes."""
     text = " ".join(re.sub("[│╭╮╰╯]", " ", message).split())
     _, reason, *more = re.split(" ?[─-]{5,} ?", text)
-    known = re.findall(r"--[\w-]+", more[0]) if more[0].startswith("Perhaps") else []
+    known = [flag for text in more if text.startswith("Perhaps") for flag in re.findall(r"--[\w-]+", text)]
     reason = reason.partition(" Got errors:")[0].rstrip(".")
     return f"{reason}; perhaps you meant {' or '.join(known)}" if known else reason
 

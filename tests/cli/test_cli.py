@@ -216,7 +216,7 @@ def test_flags_that_take_less_memory() -> None:
     [
         ("frobnicate", "demo, train, resume"),
         ("train --recipe nonsense", "l1, pix2pix, lsgan, hinge, wgan, wgan-gp, resunet-wgan-gp, backbone-pix2pix"),
-        ("train --recipe", "--recipe: expected one argument"),
+        ("train --recipe", "--recipe"),
         ("train --lambda-l 3", "perhaps you meant --lambda-l1"),
         ("train --generator transformer", "'unet', 'resunet', 'backbone'"),
         ("train --steps many", "--steps"),
@@ -228,7 +228,7 @@ def test_flags_that_take_less_memory() -> None:
         ("train --size 32 --receptive-field 70", "receptive field"),
         ("train --depth 9", "depth 1 to 8"),
         ("train --lambda-l1 nan", "lambda_l1"),
-        ("train --save-every 0", "--save-every"),
+        ("train --save-every 0", "save_every"),
         ("train --data nonsense", "scenes, photos, folder:PATH"),
         ("train --data folder:nowhere", "nowhere"),
         ("train --data imagenette", "colorlib data get imagenette"),
@@ -720,7 +720,7 @@ def test_export(train: Callable[..., Path], tmp_path: Path, capsys: pytest.Captu
             "colorlib: out of memory; try a smaller",
         ),
         (ValueError("two\n  lines"), "colorlib: two lines"),
-        (torch.OutOfMemoryError("CUDA out of memory. Tried"), "colorlib: the device is out of memory; try"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), "colorlib: out of memory; try"),
         (
             RuntimeError("CUDA error: no kernel image\nCompile with"),
             "colorlib: the device fails: CUDA error: no kernel",
