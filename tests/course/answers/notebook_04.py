@@ -1,14 +1,10 @@
-"""The checks of notebook 04: right answers pass in any form, a student's mistakes are named."""
+"""Right and wrong answers to the exercises of notebook 04, each wrong one with what its feedback says."""
 
 import math
 
 import numpy as np
-import pytest
 import torch
-from answers import is_correct, is_told
 from torch.nn.functional import one_hot
-
-from colorlib.course.exercises import notebook_04 as exercises
 
 
 def _planes(pictures, labels, classes):
@@ -37,7 +33,7 @@ def _gap_as_tensor(discriminator, L, ab):
     return discriminator(pairs[0]).detach().mean() - discriminator(pairs[1]).detach().mean()
 
 
-def _modes(points, labels, centres, near):
+def modes(points, labels, centres, near):
     apart = torch.cdist(centres.flatten(0, 1), points).unflatten(0, centres.shape[:2])  # (classes, modes, n)
     own = labels == torch.arange(len(centres))[:, None]
     return ((apart <= near) & own[:, None]).any(2).sum(1)
@@ -61,8 +57,8 @@ RIGHT = [
     ("mismatch_gap", _gap(lambda L, ab: (L.roll(1, 0), ab))),
     ("mismatch_gap", _gap(lambda L, ab: (L, ab.roll(-2, 0)))),
     ("mismatch_gap", _gap_as_tensor),
-    ("modes_per_class", lambda *args: _modes(*args).tolist()),
-    ("modes_per_class", _modes),
+    ("modes_per_class", lambda *args: modes(*args).tolist()),
+    ("modes_per_class", modes),
     ("modes_per_class", _modes_by_numpy),
 ]
 
@@ -73,7 +69,7 @@ WRONG = [
     (
         "draws_needed",
         lambda s: sum(1 / x for x in s) / len(s),
-        "expected draws_needed to return, got ZeroDivisionError",
+        "expected <lambda> to return, got ZeroDivisionError",
     ),
     ("draws_needed", lambda s: sum(1 / x for x in s if x), "expected 8, got 64"),
     (
@@ -96,7 +92,7 @@ WRONG = [
     (
         "with_planes",
         lambda x, y, k: torch.cat([x, one_hot(y, k)], 1),
-        "expected with_planes to return, got RuntimeError",
+        "expected <lambda> to return, got RuntimeError",
     ),
     ("with_planes", lambda x, y, k: _planes(x, y, k).double(), "expected torch.float32, got torch.float64"),
     ("with_planes", lambda x, y, k: (x, y), "expected a tensor, got"),
@@ -150,32 +146,14 @@ WRONG = [
         ],
         "expected 0 at (2,), got 2",
     ),
-    ("modes_per_class", lambda *args: _modes(*args).sum(), "expected the shape (3,), got ()"),
-    ("modes_per_class", lambda *args: dict(enumerate(_modes(*args))), "expected a list of counts, one a class, got"),
+    ("modes_per_class", lambda *args: modes(*args).sum(), "expected the shape (3,), got ()"),
+    ("modes_per_class", lambda *args: dict(enumerate(modes(*args))), "expected a list of counts, one a class, got"),
     (
         "modes_per_class",
         lambda p, y, c, near: [
             int((torch.cdist(own, p[y == k]).min(1).values <= near).sum()) for k, own in enumerate(c)
         ],
-        "expected modes_per_class to return, got IndexError",
+        "expected <lambda> to return, got IndexError",
     ),
     ("modes_per_class", [3, 1, 0], "expected a function of points, labels, centres and a distance"),
 ]
-
-
-@pytest.mark.parametrize(("name", "answer"), RIGHT)
-def test_any_right_answer_is_correct(name, answer):
-    is_correct(getattr(exercises, name), answer)
-
-
-@pytest.mark.parametrize(("name", "answer", "says"), WRONG)
-def test_a_wrong_answer_is_told_what_was_expected_and_got(name, answer, says):
-    if callable(answer):
-        answer.__name__ = name
-    is_told(getattr(exercises, name), answer, says)
-
-
-def test_the_points_of_the_check_are_what_their_comment_says():
-    points, labels, centres = exercises._modes_case()
-    assert _modes(points, labels, centres, 0.1).tolist() == [3, 1, 0]
-    assert _modes(points, labels, centres, 0.65).tolist() == [3, 2, 0]

@@ -1,16 +1,13 @@
-"""The checks of notebook 12: right answers pass in any form, a student's mistakes are named."""
+"""Right and wrong answers to the exercises of notebook 12, each wrong one with what its feedback says."""
 
 import contextlib
 
 import numpy as np
-import pytest
 import torch
-from answers import is_correct, is_told
 from PIL import Image
 from torch.nn.functional import interpolate
 
 from colorlib.color import join_lab, rgb_to_lab, split_lab, to_float, to_uint8
-from colorlib.course.exercises import notebook_12 as exercises
 from colorlib.errors import ColorlibError
 from colorlib.figures import grey_image
 from colorlib.inference import is_marked
@@ -186,13 +183,3 @@ WRONG = [
     ("contact_sheet", lambda *a: Image.fromarray(_sheet(*a)), "expected an array, got"),
     ("contact_sheet", np.zeros((26, 38, 3), np.uint8), "expected a function, got an array"),
 ]
-
-
-@pytest.mark.parametrize(("name", "answer"), RIGHT)
-def test_any_right_answer_is_correct(name, answer):
-    is_correct(getattr(exercises, name), answer)
-
-
-@pytest.mark.parametrize(("name", "answer", "says"), WRONG)
-def test_a_wrong_answer_is_told_what_was_expected_and_got(name, answer, says):
-    is_told(getattr(exercises, name), answer, says)

@@ -1,12 +1,8 @@
-"""The checks of notebook 09: right answers pass in any form, a student's mistakes are named."""
+"""Right and wrong answers to the exercises of notebook 09, each wrong one with what its feedback says."""
 
 import numpy as np
-import pytest
 import torch
-from answers import is_correct, is_told
 from torch import nn
-
-from colorlib.course.exercises import notebook_09 as exercises
 
 
 def _penalty(
@@ -127,13 +123,3 @@ WRONG = [
     ("mixes_samples", lambda c, x: c(x).flatten(1).mean(1), "expected True, got"),
     ("mixes_samples", False, "expected a function of a critic and images, got False"),
 ]
-
-
-@pytest.mark.parametrize(("name", "answer"), RIGHT)
-def test_any_right_answer_is_correct(name, answer):
-    is_correct(getattr(exercises, name), answer)
-
-
-@pytest.mark.parametrize(("name", "answer", "says"), WRONG)
-def test_a_wrong_answer_is_told_what_was_expected_and_got(name, answer, says):
-    is_told(getattr(exercises, name), answer, says)
