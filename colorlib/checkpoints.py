@@ -264,8 +264,8 @@ def is_run(folder: Path) -> bool:
 def refuse_run(folder: Path) -> None:
     """Raise RunError if the folder already holds a run."""
     if is_run(folder):
-        resume = f"colorlib resume {shlex.quote(str(folder))}"
-        raise RunError(f"{folder} already holds a run; continue it ({resume}), choose another folder, or --overwrite it")
+        ways = f"continue it (colorlib resume {shlex.quote(str(folder))}), choose another folder, or --overwrite it"
+        raise RunError(f"{folder} already holds a run; {ways}")
 
 
 def remove_run(folder: Path) -> None:
