@@ -4,7 +4,6 @@ from colorlib.datasets.base import SPLITS, ArraySource, Source
 from colorlib.datasets.batches import Batches
 from colorlib.datasets.folder import open_folder
 from colorlib.datasets.kaggle import open_kaggle
-from colorlib.datasets.lightness import lightness_kind
 from colorlib.datasets.open import SPECS, list_sources, open_source
 from colorlib.datasets.photos import open_photos
 from colorlib.datasets.published import download
@@ -18,7 +17,6 @@ __all__ = [
     "SceneSource",
     "Source",
     "download",
-    "lightness_kind",
     "list_sources",
     "open_folder",
     "open_kaggle",

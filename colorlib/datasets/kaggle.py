@@ -24,7 +24,7 @@ from torch.nn.functional import interpolate
 
 from colorlib.color import lab_to_rgb, to_uint8
 from colorlib.datasets.base import check_indices, description, digest
-from colorlib.datasets.lightness import ALLOWED_IN_A_SET, Evidence, Lightness, evidence, luma_to_lightness
+from colorlib.datasets.lightness import Evidence, Lightness, evidence, luma_to_lightness
 from colorlib.errors import DataError
 from colorlib.images import one_line
 
@@ -32,7 +32,7 @@ GET_IT = "kaggle datasets download shravankumar9892/image-colorization --unzip -
 PARTS = ("ab1.npy", "ab2.npy", "ab3.npy")
 # By index: 22,500 for training, 1,250 and 1,250 held out of the full set.
 CUTS = {"train": (0.0, 0.90), "val": (0.90, 0.95), "test": (0.95, 1.0)}
-# How many pictures are asked whether their grey is L* or luma, and how many of their colours.
+# How many pictures, and how many of their colours, are examined to tell whether the grey is L* or luma.
 ASKED_PICTURES = 32
 ASKED_COLOURS = 8000
 
@@ -115,7 +115,7 @@ def open_kaggle(path: str | Path, side: int, split: str, *, lightness: Lightness
         return source
     found = _ask(source)
     _say(source.name, found)
-    return KaggleSource(source.name, split, side, gray, parts, found.verdict(ALLOWED_IN_A_SET), found)
+    return KaggleSource(source.name, split, side, gray, parts, found.verdict, found)
 
 
 def _ask(source: KaggleSource) -> Evidence:
@@ -126,14 +126,14 @@ def _ask(source: KaggleSource) -> Evidence:
 
 
 def _say(name: str, found: Evidence) -> None:
-    verdict = found.verdict(ALLOWED_IN_A_SET)
+    """Log what the grey is; warn where the colours do not tell."""
     counts = (
-        f"of {found.triples} codes {found.impossible_if_lstar} are impossible if it is L*, "
-        f"{found.impossible_if_luma} if it is luma"
+        f"of {found.colours} colours {found.outside_if_lstar} are outside the gamut if it is L*, "
+        f"{found.outside_if_luma} if it is luma"
     )
-    if verdict == "unknown":
+    if found.verdict == "unknown":
         warnings.warn(f"{name}: cannot tell whether gray_scale is L* or luma ({counts}); taken as L*", stacklevel=4)
-    logging.getLogger("colorlib").info("%s: gray_scale is %s (%s)", name, verdict, counts)
+    logging.getLogger("colorlib").info("%s: gray_scale is %s (%s)", name, found.verdict, counts)
 
 
 def _find(path: Path) -> Path:
