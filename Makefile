@@ -1,11 +1,11 @@
-# Two commands matter: `make demo` and `make test`. Each makes the environment first if it is not there.
+# Three commands matter: `make demo`, `make check` and `make test`. Each first makes the environment if it is missing.
 # VENV=path reuses another environment (with torch it is 6 GB), PYTHON=python3.12 picks the interpreter.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := .stamp-$(subst /,-,$(VENV))
 
-.PHONY: demo lab test lint notebooks test-notebooks experiments address handout kaggle rehearse site app weights results bench gpu torture clean
+.PHONY: demo lab check test lint fast-tests notebooks test-notebooks experiments address handout kaggle rehearse site app weights results bench gpu torture clean
 .DEFAULT_GOAL := demo
 
 $(STAMP): pyproject.toml
@@ -19,14 +19,23 @@ demo: $(STAMP)
 lab: $(STAMP)
 	$(BIN)/python -m jupyter lab --notebook-dir=$(or $(wildcard notebooks),.)
 
+# What to run before each commit, in at most two minutes on two cores: style, types, layers and the fast tests.
+check: $(STAMP)
+	$(MAKE) --no-print-directory -j2 lint fast-tests
+
 lint: $(STAMP)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
-	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m mypy
+
+fast-tests: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal -m "not slow" --cov --cov-fail-under=75 \
+	    --cov-report=term:skip-covered $(TESTS)
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered \
+	    --durations=20 --durations-min=2
 	$(MAKE) test-notebooks
 
 # Every notebook from top to bottom, exercises unsolved; tagged numbers must equal the stored ones.
@@ -35,9 +44,10 @@ test-notebooks: $(STAMP)
 	COLORLIB_MODE=quick COLORLIB_RUNS=$(CURDIR)/runs/nbval TQDM_DISABLE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest \
 	    --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -n auto --dist loadfile notebooks/*.ipynb
 
-# NB="01 02" builds these alone; run it after every change of notebooks/src.
+# Run it after every change of notebooks/src. NB="01 02" builds these alone. SOLUTIONS=folder builds the solved notebooks
+# into that folder instead, and changes nothing else.
 notebooks: $(STAMP)
-	$(BIN)/python notebooks/build.py $(NB)
+	$(BIN)/python notebooks/build.py $(NB) $(if $(SOLUTIONS),--solutions "$(SOLUTIONS)")
 
 # Measures the rows of experiments/*.csv that are missing or stale; NAME=mode_collapse measures that table alone.
 experiments: $(STAMP)
