@@ -1,8 +1,9 @@
-"""Build the notebooks from their text: `python notebooks/build.py [--no-execute] [00 01 ...]`.
+"""Build the notebooks from their text: `python notebooks/build.py [--no-execute] [--solutions DIR] [00 01 ...]`.
 
-The text in notebooks/src is the source, solutions included. From it come notebooks/NAME.ipynb (stubs in place of
-solutions), notebooks/solutions/NAME.ipynb, the solutions that `exercise.solution()` shows, and the picture that a
-notebook opens with. Each is run in quick mode, and stored without anything that differs from run to run.
+The text in notebooks/src is the source and contains the solutions. Three things are built from it: NAME.ipynb in
+notebooks, with stubs in place of the solutions; the solutions that `exercise.solution()` and the site show; and the
+picture at the top of the notebook. Each notebook is run in quick mode and stored without anything that differs from
+run to run. With `--solutions DIR` only the solved notebooks are built, into DIR; the repository is not changed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import jupytext
@@ -35,7 +36,7 @@ SECONDS_A_CELL = 600
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 STUB = "...  # your code here"
 CHECK = re.compile(r"^exercises\.(\w+)\.check\(", re.MULTILINE)
-# Their text depends on the machine: versions, device, folders. It is shown to who runs them, and not stored.
+# The text output of cells with these tags depends on the machine (versions, device, folders) and is not stored.
 VOLATILE = {"setup", "config", "machine"}
 
 
@@ -48,7 +49,7 @@ def stems() -> list[str]:
 
 
 def read_source(stem: str) -> NotebookNode:
-    """The notebook as its text has it, with badges and setup cell filled in, and ids that stay the same."""
+    """The notebook of a text, with its badges and setup cell filled in, and with cell ids that do not change."""
     notebook = jupytext.reads((SOURCES / f"{stem}.py").read_text(encoding="utf-8"), "py:percent")
     address = repository()
     for number, cell in enumerate(notebook.cells):
@@ -96,17 +97,17 @@ def stub(code: str) -> str:
     return "\n".join(lines)
 
 
-def with_code(notebook: NotebookNode, change: object) -> NotebookNode:
-    """A copy in which the code of every exercise has gone through `change` (`solve` or `stub`)."""
+def with_code(notebook: NotebookNode, change: Callable[[str], str]) -> NotebookNode:
+    """A copy of a notebook in which `change` (`solve` or `stub`) was applied to the code of every exercise."""
     changed = copy.deepcopy(notebook)
     for cell in changed.cells:
         if "exercise" in tags(cell):
-            cell.source = change(cell.source)  # type: ignore[operator]
+            cell.source = change(cell.source)
     return changed
 
 
 def solutions(notebook: NotebookNode) -> dict[str, str]:
-    """The solved code of every exercise, under the name that the check after it has."""
+    """The solved code of every exercise, under the name in the check that follows it."""
     found: dict[str, str] = {}
     code = None
     for cell in notebook.cells:
@@ -122,16 +123,10 @@ def solutions(notebook: NotebookNode) -> dict[str, str]:
 # --- run and store -----------------------------------------------------------------------------------------------
 
 
-def execute(notebook: NotebookNode) -> tuple[NotebookNode, NotebookNode]:
-    """Run a notebook; returns it with stubs, and with solutions.
-
-    Exercises come last, so the solved notebook goes on in the same kernel from the first exercise: nothing is trained
-    twice.
-    """
-    student, solved = with_code(notebook, stub), with_code(notebook, solve)
-    first = next((i for i, cell in enumerate(student.cells) if "exercise" in tags(cell)), len(student.cells))
+def execute(notebook: NotebookNode) -> None:
+    """Run every cell of a notebook in quick mode and keep its outputs, normalised, with the result at the top."""
     client = NotebookClient(
-        student, timeout=SECONDS_A_CELL, kernel_name="python3", record_timing=False, coalesce_streams=True,
+        notebook, timeout=SECONDS_A_CELL, kernel_name="python3", record_timing=False, coalesce_streams=True,
         resources={"metadata": {"path": str(HERE)}},
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as runs:
@@ -139,15 +134,11 @@ def execute(notebook: NotebookNode) -> tuple[NotebookNode, NotebookNode]:
         environment |= {"COLORLIB_MODE": "quick", "COLORLIB_RUNS": runs, "TQDM_DISABLE": "1"}
         environment["OMP_NUM_THREADS"] = "1"  # the same sums in the same order, however many cores there are
         with client.setup_kernel(env=environment):
-            for number, cell in enumerate(student.cells):
+            for number, cell in enumerate(notebook.cells):
                 client.execute_cell(cell, number)
-            client.nb = solved
-            for number, cell in enumerate(solved.cells):
-                if number >= first:
-                    client.execute_cell(cell, number)
-                elif cell.cell_type == "code":
-                    cell.outputs = copy.deepcopy(student.cells[number].outputs)
-    return normalise(student), normalise(solved)
+    normalise(notebook)
+    if picture := result_picture(notebook):
+        open_with(notebook, picture)
 
 
 def normalise(notebook: NotebookNode) -> NotebookNode:
@@ -173,7 +164,7 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
 
 
 def pictures(cell: NotebookNode) -> Iterable[tuple[bytes, str]]:
-    """The pictures that a cell has put out, with their alt text."""
+    """The pictures among the outputs of a cell, with their alt texts."""
     for output in cell.get("outputs", []):
         if "image/png" in output.get("data", {}):
             alt = output.get("metadata", {}).get("image/png", {}).get("alt", "")
@@ -187,7 +178,7 @@ def result_picture(notebook: NotebookNode) -> tuple[bytes, str] | None:
 
 
 def open_with(notebook: NotebookNode, picture: tuple[bytes, str]) -> None:
-    """Show the result under the setup cell, as `setup` will once the picture is in the package."""
+    """Show the result under the setup cell, as `setup` does once the picture is in the package."""
     png, alt = picture
     data = {"image/png": base64.b64encode(png).decode("ascii"), "text/plain": alt}
     output = nbformat.v4.new_output("display_data", data, metadata={"image/png": {"alt": alt}})
@@ -197,7 +188,7 @@ def open_with(notebook: NotebookNode, picture: tuple[bytes, str]) -> None:
 
 
 def keep_outputs(notebook: NotebookNode, path: Path) -> None:
-    """Take the outputs of cells that have not changed from a stored notebook."""
+    """Copy the outputs of cells that have not changed from a stored notebook."""
     stored = {cell.id: cell for cell in nbformat.read(path, 4).cells} if path.is_file() else {}
     for cell in notebook.cells:
         old = stored.get(cell.id)
@@ -206,44 +197,58 @@ def keep_outputs(notebook: NotebookNode, path: Path) -> None:
 
 
 def build(stem: str, *, run: bool = True) -> None:
-    """Write everything that follows from one source. Without `run`, unchanged cells keep the outputs they have."""
-    source = read_source(stem)
-    places = HERE / f"{stem}.ipynb", HERE / "solutions" / f"{stem}.ipynb"
+    """Write everything that is built from one source. Without `run`, unchanged cells keep the outputs they have."""
+    source, path = read_source(stem), HERE / f"{stem}.ipynb"
+    student = with_code(source, stub)
     if run:
-        student, solved = execute(source)
+        execute(student)
         if picture := result_picture(student):
             (COURSE / "pictures" / f"{stem}.png").write_bytes(picture[0])
             (COURSE / "pictures" / f"{stem}.txt").write_text(picture[1] + "\n", encoding="utf-8")
-            for notebook in (student, solved):
-                open_with(notebook, picture)
     else:
-        student, solved = with_code(source, stub), with_code(source, solve)
-        for notebook, path in zip((student, solved), places, strict=True):
-            keep_outputs(notebook, path)
-    for notebook, path in zip((student, solved), places, strict=True):
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+        keep_outputs(student, path)
+    write(student, path)
     solution_path(stem).write_text(json.dumps(solutions(source), indent=1) + "\n", encoding="utf-8")
 
 
+def build_solved(stem: str, folder: Path) -> None:
+    """Run a notebook with its solutions and write it into `folder`."""
+    solved = with_code(read_source(stem), solve)
+    execute(solved)
+    folder.mkdir(parents=True, exist_ok=True)
+    write(solved, folder / f"{stem}.ipynb")
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Write a notebook as it is stored."""
+    path.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+
+
 def solution_path(stem: str) -> Path:
-    """Where the package keeps the solutions of a notebook: under its number."""
+    """The file of the package that holds the solutions of a notebook."""
     return COURSE / "solutions" / f"{stem[:2]}.json"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("numbers", nargs="*", help="two digits each; all notebooks by default")
-    parser.add_argument("--no-execute", action="store_true", help="keep the outputs of cells that have not changed")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--no-execute", action="store_true", help="keep the outputs of cells that have not changed")
+    how.add_argument("--solutions", type=Path, metavar="DIR", help="build only the solved notebooks, into DIR")
     arguments = parser.parse_args()
+    if arguments.solutions and arguments.solutions.resolve() == HERE:
+        parser.error("the solved notebooks would replace the students' ones; choose another folder")
     chosen = [stem for stem in stems() if not arguments.numbers or stem[:2] in arguments.numbers]
     if missing := set(arguments.numbers) - {stem[:2] for stem in chosen}:
-        print(f"expected numbers of notebooks in {SOURCES.name}, got {', '.join(sorted(missing))}", file=sys.stderr)
+        print(f"no notebook in {SOURCES} has the number {', '.join(sorted(missing))}", file=sys.stderr)
         return 2
     for stem in chosen:
         started = time.monotonic()
         try:
-            build(stem, run=not arguments.no_execute)
+            if arguments.solutions:
+                build_solved(stem, arguments.solutions)
+            else:
+                build(stem, run=not arguments.no_execute)
         except (CellExecutionError, ValueError) as error:
             print(f"{stem}: {error}", file=sys.stderr)
             return 1

@@ -21,25 +21,20 @@ CHECKED = "nbval-check-output"
 
 
 def problems(stem: str) -> list[str]:
-    """What is wrong with a notebook, each in a line that says where."""
+    """The problems of a notebook. Each is a line that says where it is."""
     try:
         source = build.read_source(stem)
-        expected = {kind: build.with_code(source, change) for kind, change in VERSIONS.items()}
+        expected = build.with_code(source, build.stub)
     except ValueError as error:
         return [f"notebooks/src/{stem}.py: {error}"]
+    path = build.HERE / f"{stem}.ipynb"
     found = [f"notebooks/src/{stem}.py: {problem}" for problem in _in_source(source)]
-    for kind, notebook in expected.items():
-        path = build.HERE / kind / f"{stem}.ipynb"
-        name = path.relative_to(build.HERE.parent).as_posix()
-        found += [f"{name}: {problem}" for problem in _in_stored(notebook, path)]
+    found += [f"notebooks/{path.name}: {problem}" for problem in _in_stored(expected, path)]
     return found + _in_solutions(source, build.solution_path(stem))
 
 
-VERSIONS = {"": build.stub, "solutions": build.solve}
-
-
 def _in_source(source: NotebookNode) -> Iterator[str]:
-    """What can be told without the stored notebooks."""
+    """Problems of the text itself."""
     for tag in ("title", "setup", "config", "imports", "result"):
         count = sum(tag in build.tags(cell) for cell in source.cells)
         if count != 1:
@@ -67,7 +62,7 @@ def _in_prose(number: int, cell: NotebookNode) -> Iterator[str]:
 
 
 def _in_stored(expected: NotebookNode, path: Path) -> Iterator[str]:
-    """What differs between the source and a stored notebook, and what its outputs lack."""
+    """Differences between the source and the stored notebook, and problems of its outputs."""
     again = f"run: python notebooks/build.py {path.stem[:2]}"
     if not path.is_file():
         yield f"is not there; {again}"
@@ -89,7 +84,7 @@ def _in_stored(expected: NotebookNode, path: Path) -> Iterator[str]:
 
 
 def _drift(expected: NotebookNode, stored: NotebookNode) -> str | None:
-    """The first cell in which a stored notebook is not what the source says."""
+    """The first cell in which a stored notebook differs from its source."""
     for number, (cell, other) in enumerate(zip(expected.cells, stored.cells, strict=False)):
         for what in ("cell_type", "source", "id"):
             if cell[what] != other.get(what):
@@ -142,11 +137,10 @@ def _where(number: int, cell: NotebookNode) -> str:
 
 
 def strays() -> list[str]:
-    """Stored notebooks that no source has."""
+    """Stored notebooks without a source."""
+    paths = sorted(build.HERE.glob("*.ipynb"))
     return [
-        f"{path.relative_to(build.HERE.parent).as_posix()}: expected a source in notebooks/src, got none"
-        for path in sorted(build.HERE.glob("**/*.ipynb"))
-        if path.stem not in build.stems() and ".ipynb_checkpoints" not in path.parts
+        f"notebooks/{path.name}: has no source in notebooks/src" for path in paths if path.stem not in build.stems()
     ]
 
 

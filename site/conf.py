@@ -20,7 +20,7 @@ language = "en"
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "hooks"]
 root_doc = "index"
-exclude_patterns = ["_static"]
+exclude_patterns = ["_static", "stored"]
 
 # Notebooks are shown as they are stored.
 nb_execution_mode = "off"

@@ -12,8 +12,7 @@ import colorlib
 # In the order of the course: what one needs first comes first.
 MODULES = [
     "color", "losses", "generators", "discriminators", "blocks", "recipes", "datasets", "training", "checkpoints",
-    "inference", "evaluation", "metrics", "scenes", "classical", "images", "figures", "devices", "doctor", "export",
-    "errors", "course",
+    "inference", "evaluation", "metrics", "scenes", "images", "figures", "devices", "errors", "cli", "course",
 ]  # fmt: skip
 
 HEAD = """\

@@ -7,6 +7,7 @@ notebook, the measurement or the docstring that it belongs to.
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import re
 import shutil
@@ -27,6 +28,7 @@ import reference  # noqa: E402
 
 MARK = re.compile(r"\{\{(\w+)\}\}")
 MATHJAX = "mathjax/tex-svg-full.js"
+STORED = "stored"  # the folder of the notebooks to download, which are without solutions
 # Files of the repository that are pages of the site, and their names there.
 PAGES = {
     "colorlib/weights/README.md": "model_card.md",
@@ -39,6 +41,7 @@ PAGES = {
 def stage(root: Path, target: Path) -> None:
     """Fill `target` with everything that Sphinx needs of the repository `root`. Raises ValueError for what is wrong."""
     (target / "notebooks").mkdir(parents=True)
+    (target / STORED).mkdir()
     for page in sorted((root / "site").glob("*.md")):
         (target / page.name).write_text(fill(page.read_text(encoding="utf-8"), root), encoding="utf-8")
     for name, page in PAGES.items():
@@ -46,9 +49,9 @@ def stage(root: Path, target: Path) -> None:
             text = relink((root / name).read_text(encoding="utf-8"), Path(name).parent, root)
             (target / page).write_text(text, encoding="utf-8")
     for path in notebooks(root):
-        nbformat.write(
-            for_the_site(nbformat.read(path, as_version=4), path.stem, root), target / "notebooks" / path.name
-        )
+        page = for_the_site(nbformat.read(path, as_version=4), path.stem, root)
+        nbformat.write(page, target / "notebooks" / path.name)
+        shutil.copy(path, target / STORED)
     reference.write(target / "api")
     shutil.copy(root / "site" / "scenes.png", target)
     if (root / measured.WEIGHTS).is_dir():
@@ -144,20 +147,33 @@ PARTS: dict[str, Callable[[Path], str]] = {
 
 
 def for_the_site(notebook: NotebookNode, stem: str, root: Path) -> NotebookNode:
-    """A notebook as a page: the setup cell folded, and links that make sense to somebody who reads."""
+    """A notebook as a page: links of the site, the setup cell folded, and a folded solution below each check."""
     repository = address.repository(root)
+    stored = root / "colorlib" / "course" / "solutions" / f"{stem[:2]}.json"
+    solutions = json.loads(stored.read_text(encoding="utf-8"))
+    cells = []
     for cell in notebook.cells:
         tags = cell.metadata.get("tags", [])
+        cells.append(cell)
         if "title" in tags:
             cell.source = cell.source.replace(address.badges(stem, repository), badges(stem, repository))
         if "setup" in tags:
             cell.metadata["tags"] = [*tags, "hide-input"]
+        if "exercise-check" in tags:
+            cells += [folded(code) for name, code in solutions.items() if f"exercises.{name}.check(" in cell.source]
+    notebook.cells = cells
     return notebook
+
+
+def folded(code: str) -> NotebookNode:
+    """A cell with the solution of an exercise. Readers open it with a click."""
+    prompts = {"code_prompt_show": "Show the solution", "code_prompt_hide": "Hide the solution"}
+    return nbformat.v4.new_code_cell(code, metadata={"tags": ["hide-input"], "mystnb": prompts})
 
 
 def badges(stem: str, repository: str | None) -> str:
     """The links below a title on the site: where the notebook runs, and the file itself."""
-    download = f"{{download}}`Download the notebook <{stem}.ipynb>`"
+    download = f"{{download}}`Download the notebook <../{STORED}/{stem}.ipynb>`"
     if repository is None:
         return f"{download}, and run it with `make lab`"
     others = [text for text in address.badges(stem, repository).split(" · ") if "on the site" not in text]

@@ -25,10 +25,8 @@ def outputs(path, tag):
     return [output for cell in cells if tag in cell.metadata.get("tags", []) for output in cell.outputs]
 
 
-def test_a_built_notebook_holds_stubs_and_the_other_one_solutions(toy):
-    solved = toy.folder / "notebooks/solutions/00_toy.ipynb"
+def test_a_built_notebook_has_stubs_and_the_package_has_the_solutions(toy):
     assert outputs(toy.notebook, "exercise-check")[0].text.startswith("not attempted")
-    assert outputs(solved, "exercise-check")[0].text == "correct\n"
     stored = json.loads((toy.folder / "colorlib/course/solutions/00.json").read_text())
     assert stored == {"double": 'def double(x):\n    """Twice x."""\n    return 2 * x'}
 
@@ -42,11 +40,34 @@ def test_a_built_notebook_has_nothing_of_the_machine_and_opens_with_its_result(t
     assert "{{" not in toy.notebook.read_text()
 
 
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+
+
+@pytest.mark.slow
+def test_solved_notebooks_are_built_into_a_folder_and_change_nothing_else(toy, tmp_path, monkeypatch):
+    before = contents(toy.folder)
+    monkeypatch.setattr("sys.argv", ["build.py", "00", "--solutions", str(tmp_path / "for me" / "solved")])
+    assert toy.build.main() == 0
+    (solved,) = (tmp_path / "for me" / "solved").iterdir()
+    assert solved.name == "00_toy.ipynb" and contents(toy.folder) == before
+    assert outputs(solved, "exercise-check")[0].text == "correct\n"
+    assert "return 2 * x" in solved.read_text() and "SOLUTION" not in solved.read_text()
+    assert outputs(solved, "setup")[0].data["image/png"] == outputs(solved, "result")[0].data["image/png"]
+
+
+def test_solved_notebooks_never_replace_those_of_students(toy, monkeypatch):
+    monkeypatch.chdir(toy.folder)
+    monkeypatch.setattr("sys.argv", ["build.py", "--solutions", "notebooks"])
+    with pytest.raises(SystemExit):
+        toy.build.main()
+
+
 @pytest.mark.slow
 def test_two_builds_are_equal_byte_for_byte(toy):
     files = sorted(path for path in toy.folder.rglob("*") if path.suffix in (".ipynb", ".json", ".png", ".txt"))
     before = [path.read_bytes() for path in files]
-    assert len(files) == 5
+    assert len(files) == 4
     for run in (True, False):
         toy.build.build(toy.stem, run=run)
         assert [path.read_bytes() for path in files] == before
@@ -125,8 +146,8 @@ FAULTS = {
     ),
     "gone": (lambda toy: toy.notebook.unlink(), "notebooks/00_toy.ipynb: is not there"),
     "solutions gone": (
-        lambda toy: (toy.folder / "notebooks/solutions/00_toy.ipynb").unlink(),
-        "notebooks/solutions/00_toy.ipynb: is not there",
+        lambda toy: (toy.folder / "colorlib/course/solutions/00.json").unlink(),
+        "00.json: differs from the exercises",
     ),
     "another solution": (in_source("return 2 * x", "return x + x"), "00.json: differs from the exercises"),
     "a new line in the source": (in_source("A line.", "Two lines."), "differs from its source in source"),
@@ -150,13 +171,13 @@ def test_each_fault_is_found_and_named(toy, fault):
 
 def test_a_notebook_without_a_source_is_a_stray(toy):
     (toy.folder / "notebooks" / "99_old.ipynb").write_text("{}")
-    assert toy.check.strays() == ["notebooks/99_old.ipynb: expected a source in notebooks/src, got none"]
+    assert toy.check.strays() == ["notebooks/99_old.ipynb: has no source in notebooks/src"]
 
 
 def test_unknown_numbers_are_refused(toy, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["build.py", "42"])
     assert toy.build.main() == 2
-    assert "got 42" in capsys.readouterr().err
+    assert "the number 42" in capsys.readouterr().err
 
 
 def test_a_cell_that_fails_is_named_and_nothing_is_written(toy, monkeypatch, capsys):
