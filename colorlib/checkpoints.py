@@ -16,6 +16,7 @@ import re
 import shlex
 import shutil
 import struct
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,6 @@ from colorlib.files import sync_folder, write_atomic, write_synced
 from colorlib.recipes import Recipe, build_generator
 
 GENERATOR_FORMAT = "colorlib-generator"
-KEPT_CHECKPOINTS = 2
 # The step, and a letter where `latest` already names a checkpoint of it.
 CHECKPOINT_NAME = re.compile(r"\d{8,20}b?", re.ASCII)
 
@@ -174,8 +174,10 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Ten
 def save_checkpoint(run: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: dict[str, Any]) -> Path:
     """Write `checkpoints/STEP/` (one safetensors file a group, `state.json`) and make it the latest.
 
+    The checkpoint that was the latest before is kept, in case that the new one is damaged later.
     Raises RunError (disk full, folder gone or read-only); the checkpoints before are then untouched.
     """
+    before = _read_latest(run)
     folder = _free_name(run, f"{step:08d}")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
@@ -184,7 +186,8 @@ def save_checkpoint(run: Path, step: int, tensors: Mapping[str, Mapping[str, Ten
         temporary.mkdir()
         for name, group in tensors.items():
             write_synced(temporary / f"{name}.safetensors", _serialised(group))
-        write_synced(temporary / "state.json", json.dumps({"step": step, **state}).encode())
+        described = {"step": step, **state, "groups": sorted(tensors)}
+        write_synced(temporary / "state.json", json.dumps(described).encode())
         sync_folder(temporary)
         if folder.exists():  # a run that was resumed from an earlier checkpoint passes this step again
             shutil.rmtree(folder)
@@ -195,23 +198,35 @@ def save_checkpoint(run: Path, step: int, tensors: Mapping[str, Mapping[str, Ten
         reason = error.strerror or error
         raise RunError(f"cannot save a checkpoint in {run}: {reason}; the checkpoint before it is intact") from error
     write_atomic(run / "latest", folder.name.encode())
-    _remove_old(run, keep=folder.name)
+    _remove_old(run, folder.name, before)
     return folder
+
+
+def _read_latest(run: Path) -> str:
+    """The checkpoint that `latest` names, or an empty text if there is no such file or it cannot be read."""
+    with contextlib.suppress(OSError, ValueError):
+        return (run / "latest").read_text().strip()
+    return ""
 
 
 def _free_name(run: Path, name: str) -> Path:
     """Where a checkpoint goes: never where the latest one is, which must stay until `latest` names another."""
-    with contextlib.suppress(OSError, ValueError):
-        if (run / "latest").read_text() == name:
-            name += "b"
+    if _read_latest(run) == name:
+        name += "b"
     return run / "checkpoints" / name
 
 
-def _remove_old(run: Path, keep: str) -> None:
-    """Keep the newest two checkpoints."""
-    names = sorted(path.name for path in (run / "checkpoints").iterdir() if CHECKPOINT_NAME.fullmatch(path.name))
-    for name in [name for name in names if name <= keep][:-KEPT_CHECKPOINTS]:
-        shutil.rmtree(run / "checkpoints" / name, ignore_errors=True)
+def _names(run: Path) -> list[str]:
+    """The checkpoints of a run, the oldest first."""
+    folder = run / "checkpoints"
+    return sorted(path.name for path in folder.iterdir() if CHECKPOINT_NAME.fullmatch(path.name))
+
+
+def _remove_old(run: Path, latest: str, before: str) -> None:
+    """Remove the checkpoints up to `latest`, except that one and the one that was the latest before it."""
+    for name in _names(run):
+        if name < latest and name != before:
+            shutil.rmtree(run / "checkpoints" / name, ignore_errors=True)
 
 
 def _remove_leftovers(run: Path) -> None:
@@ -223,23 +238,52 @@ def _remove_leftovers(run: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def load_checkpoint(run: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | None:
-    """The latest checkpoint's tensors (a dict a group) and state, or None if the run has none yet."""
-    try:
-        name = (run / "latest").read_text()
-    except FileNotFoundError:
+def load_checkpoint(run: Path, *, mend: bool = False) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | None:
+    """The latest checkpoint's tensors (a dict a group) and state, or None if the run has none yet.
+
+    Where the latest one is damaged, the newest whole one before it is read, with a warning that says how many steps
+    are lost. `mend` then makes `latest` name the checkpoint that was read. Raises CheckpointError if none is whole.
+    """
+    if not (run / "checkpoints").is_dir() or not (names := _names(run)):
+        if (run / "latest").exists():
+            raise CheckpointError(f"{run / 'latest'} names a checkpoint, but {run / 'checkpoints'} holds none")
         return None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {run / 'latest'}: {error}") from error
-    if not CHECKPOINT_NAME.fullmatch(name) or not (run / "checkpoints" / name).is_dir():
-        raise CheckpointError(
-            f"expected {run / 'latest'} to name a folder in {run / 'checkpoints'}, got {name[:20]!r}, not there"
-        )
-    folder = run / "checkpoints" / name
+    latest, problem = _read_latest(run), None
+    if CHECKPOINT_NAME.fullmatch(latest):
+        names = [name for name in names if name < latest] + [latest]
+    else:
+        problem = f"{run / 'latest'} names no checkpoint"
+    for name in reversed(names):
+        try:
+            loaded = _read_checkpoint(run / "checkpoints" / name)
+        except CheckpointError as error:
+            problem = problem or str(error)
+            continue
+        if problem is not None:
+            lost = _step_of(latest) - _step_of(name) if CHECKPOINT_NAME.fullmatch(latest) else 0
+            loss = f"{lost} steps are lost and are trained again" if lost else "it is the newest whole one"
+            warnings.warn(f"{problem}; going on with the checkpoint of step {_step_of(name)}: {loss}", stacklevel=2)
+            if mend:
+                write_atomic(run / "latest", name.encode())
+        return loaded
+    raise CheckpointError(f"{problem}; {run} holds no other checkpoint that is whole")
+
+
+def _step_of(name: str) -> int:
+    return int(name.rstrip("b"))
+
+
+def _read_checkpoint(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    if not folder.is_dir():
+        raise CheckpointError(f"expected the checkpoint {folder}, which is not there")
     state = read_json(folder / "state.json")
     if not isinstance(state, dict) or type(state.get("step")) is not int or state["step"] < 0:
         raise CheckpointError(f"expected {folder / 'state.json'} to name its step, got {str(state)[:80]}")
-    return {path.stem: read_tensors(path) for path in sorted(folder.glob("*.safetensors"))}, state
+    groups = {path.stem: read_tensors(path) for path in sorted(folder.glob("*.safetensors"))}
+    expected = state.pop("groups", None)  # checkpoints of the first edition do not list their files
+    if isinstance(expected, list) and (missing := sorted({str(name) for name in expected} - groups.keys())):
+        raise CheckpointError(f"expected {folder / missing[0]}.safetensors, which is not there")
+    return groups, state
 
 
 def read_json(path: Path) -> Any:
@@ -269,11 +313,15 @@ def refuse_run(folder: Path) -> None:
 
 
 def remove_run(folder: Path) -> None:
-    """Delete a run's own files, `latest` first, and nothing else that may lie beside them."""
+    """Delete a run's own files, `latest` first, and nothing else that may lie beside them.
+
+    Raises OSError where something cannot be deleted: a checkpoint of the old run must not be taken for one of the new.
+    """
     for name in ("latest", *RUN_FILES):
         (folder / name).unlink(missing_ok=True)
     for name in RUN_FOLDERS:
-        shutil.rmtree(folder / name, ignore_errors=True)
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
 
 
 def read_recipe(run: Path) -> Recipe:

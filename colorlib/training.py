@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from colorlib import checkpoints, distributed, memory
 from colorlib.datasets import Batches, Source, open_source
 from colorlib.devices import derive_seed, is_out_of_memory, keep_freed_memory, pick_device
-from colorlib.errors import CheckpointError, RunError
+from colorlib.errors import CheckpointError, DataError, RunError
 from colorlib.evaluation import quick_look, quick_scores
 from colorlib.files import RunLock, write_atomic
 from colorlib.history import TIMING_COLUMNS, History, Record
@@ -303,9 +303,9 @@ class Trainer:
         """Make the run's folder, in place of the one that may be there."""
         if self.out is None or self._folder_ready or distributed.rank():
             return
-        validation = None if self.validation is None else self.validation.describe()
+        validation = None if self.validation is None else _describe(self.validation)
         settings = {"seed": self.seed, "save_every": self.save_every, "validate_every": self.validate_every}
-        described = {"train": self.source.describe(), "validation": validation, **settings}
+        described = {"train": _describe(self.source), "validation": validation, **settings}
         try:
             checkpoints.remove_run(self.out)  # last: what can fail has been done, and the old run is still there
             self._history.write()
@@ -383,7 +383,7 @@ class Trainer:
 
     def _restore(self) -> None:
         assert self.out is not None, "resume gives a folder"
-        loaded = checkpoints.load_checkpoint(self.out)
+        loaded = checkpoints.load_checkpoint(self.out, mend=distributed.rank() == 0)
         if loaded is None:
             return
         groups, state = loaded
@@ -422,10 +422,23 @@ def _fits(values: Any, kinds: dict[str, Any]) -> bool:
     return isinstance(values, dict) and all(isinstance(values.get(name, ...), kinds[name]) for name in kinds)
 
 
+def _describe(source: Source) -> dict[str, Any]:
+    """What source.json says of a source: its own description, and the absolute path of data that have a path."""
+    described = source.describe()
+    if described["spec"] != (place := _place(described["spec"])):
+        described.setdefault("path", str(Path(place).expanduser().resolve()))
+    return described
+
+
+def _place(spec: str) -> str:
+    """`photos` for `folder:photos`; the spec itself if it has no path."""
+    return spec.partition(":")[2] or spec
+
+
 def _same_data(out: Path, described: dict[str, Any], source: Source | None) -> Source:
     """The source that a run was trained on, opened again if none is given. Raises RunError for another one."""
     if source is None:
-        source = open_source(described["spec"], described["size"], described["split"])
+        source = _open_again(out, described)
     now = source.describe()
     if now["fingerprint"] != described["fingerprint"]:
         before = f"{described['spec']} {described['split']} ({described['n']} images at {described['size']} px)"
@@ -434,3 +447,32 @@ def _same_data(out: Path, described: dict[str, Any], source: Source | None) -> S
             f"{out} was trained on {before}, got {got}, which differs; resume with the same data, or start a new run"
         )
     return source
+
+
+def _open_again(out: Path, described: dict[str, Any]) -> Source:
+    """Open a run's data at their absolute path or, if they are not there, as the run's command named them.
+
+    A relative path leads elsewhere when the run is resumed in another working folder. Raises FileNotFoundError.
+    """
+    spec, path = described["spec"], described.get("path")
+    specs = [spec]
+    if isinstance(path, str) and Path(_place(spec)).expanduser().resolve() != Path(path):
+        specs.insert(0, f"{spec.partition(':')[0]}:{path}")
+    found = None
+    for each in specs:
+        try:
+            source = open_source(each, described["size"], described["split"])
+        except (FileNotFoundError, DataError) as error:
+            missing = error
+            continue
+        if source.describe()["fingerprint"] == described["fingerprint"]:
+            return source
+        found = found or source
+    if found is not None:
+        return found  # other data than before, which the caller refuses
+    if len(specs) == 1:
+        raise missing
+    raise FileNotFoundError(
+        f"cannot find the data of {out}, neither at {path} nor at {_place(spec)} from here; "
+        f"say where they are with --data {spec.partition(':')[0]}:PATH"
+    )

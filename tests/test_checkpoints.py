@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -139,21 +140,58 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(tmp_path: Path, monkeypatch
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda run: (run / "latest").write_text("99"), "not there"),
-        (lambda run: (run / "latest").write_text("../x"), "not there"),
-        (lambda run: (run / "checkpoints/00000005/state.json").write_text("{"), "state.json"),
-        (lambda run: (run / "checkpoints/00000005/state.json").write_text("[]"), "name its step"),
-        (lambda run: (run / "checkpoints/00000005/generator.safetensors").write_bytes(b"x" * 9), "cannot read"),
-    ],
-)
-def test_damaged_checkpoints_are_named(tmp_path: Path, damage, message: str) -> None:
+DAMAGE = {
+    "an empty latest": lambda run: (run / "latest").write_text(""),
+    "a latest of zeros": lambda run: (run / "latest").write_bytes(bytes(8)),
+    "no latest": lambda run: (run / "latest").unlink(),
+    "a latest that leads elsewhere": lambda run: (run / "latest").write_text("../x"),
+    "a folder that is missing": lambda run: shutil.rmtree(run / "checkpoints/00000010"),
+    "no state": lambda run: (run / "checkpoints/00000010/state.json").unlink(),
+    "half a state": lambda run: (run / "checkpoints/00000010/state.json").write_text("{"),
+    "a state without a step": lambda run: (run / "checkpoints/00000010/state.json").write_text("[]"),
+    "empty tensors": lambda run: (run / "checkpoints/00000010/generator.safetensors").write_bytes(b""),
+    "truncated tensors": lambda run: os.truncate(run / "checkpoints/00000010/generator.safetensors", 80),
+    "no optimizer": lambda run: (run / "checkpoints/00000010/optimizer_g.safetensors").unlink(),
+}
+LEAVES_THE_NEWEST = {name for name in DAMAGE if "latest" in name}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_checkpoint_is_replaced_by_the_one_before_it(tmp_path: Path, name: str) -> None:
+    """Two checkpoints are kept so that one may be damaged; what is lost is said, and the next save keeps the good one."""
+    for step in (5, 10):
+        checkpoints.save_checkpoint(tmp_path, step, TENSORS, {})
+    DAMAGE[name](tmp_path)
+    expected = 10 if name in LEAVES_THE_NEWEST else 5
+    said = f"step {expected}: it is the newest" if expected == 10 else "step 5: 5 steps are lost"
+    with pytest.warns(UserWarning, match=said):
+        loaded = checkpoints.load_checkpoint(tmp_path, mend=True)
+    assert loaded is not None and loaded[1] == {"step": expected} and loaded[0].keys() == TENSORS.keys()
+    assert (tmp_path / "latest").read_text() == f"{expected:08d}"
+    checkpoints.save_checkpoint(tmp_path, 12, TENSORS, {})
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == [f"{expected:08d}", "00000012"], "the two that are kept must both be whole"
+
+
+def test_a_run_without_any_whole_checkpoint_is_named(tmp_path: Path) -> None:
     checkpoints.save_checkpoint(tmp_path, 5, TENSORS, {})
-    damage(tmp_path)
-    with pytest.raises(CheckpointError, match=message):
+    (tmp_path / "checkpoints/00000005/generator.safetensors").write_bytes(b"x" * 9)
+    with pytest.raises(CheckpointError, match=r"cannot read .*generator\.safetensors.*no other checkpoint"):
         checkpoints.load_checkpoint(tmp_path)
+    shutil.rmtree(tmp_path / "checkpoints")
+    with pytest.raises(CheckpointError, match="holds none"):
+        checkpoints.load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["00000005\n", "00000005\r\n", " 00000005 "])
+def test_an_older_checkpoint_can_be_named_by_hand(tmp_path: Path, text: str, recwarn) -> None:
+    for step in (5, 10):
+        checkpoints.save_checkpoint(tmp_path, step, TENSORS, {})
+    (tmp_path / "latest").write_bytes(text.encode())
+    loaded = checkpoints.load_checkpoint(tmp_path)
+    assert loaded is not None and loaded[1]["step"] == 5 and not recwarn
+    checkpoints.save_checkpoint(tmp_path, 5, TENSORS, {"is": "new"})
+    assert (tmp_path / "latest").read_text() == "00000005b", "the checkpoint in use is never replaced"
 
 
 def test_removing_a_run_leaves_what_is_not_its_own(tmp_path: Path, recipe: Recipe) -> None:

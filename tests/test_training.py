@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import make_source
+from PIL import Image
 
 from colorlib import checkpoints
 from colorlib.color import split_lab, to_float
@@ -255,6 +256,35 @@ def test_resume_opens_the_same_data_by_itself(tmp_path: Path, recipe: Recipe) ->
     train, val = (open_source("scenes", 16, split) for split in ("train", "val"))
     run_to_end(Trainer(recipe, train, validation=val, out=tmp_path), steps=1)
     assert Trainer.resume(tmp_path).validation.describe() == val.describe()
+
+
+def _photographs(folder: Path, seed: int) -> Path:
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for n in range(6):
+        Image.fromarray(rng.integers(0, 256, (18, 18, 3), np.uint8)).save(folder / f"{n}.png")
+    return folder
+
+
+def test_resume_in_another_working_folder_finds_relative_data(
+    tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the new folder holds other photographs under the same name, and where run and data moved together."""
+    _photographs(tmp_path / "home/pool", seed=0), _photographs(tmp_path / "away/pool", seed=1)
+    monkeypatch.chdir(tmp_path / "home")
+    run_to_end(Trainer(recipe, open_source("folder:pool", 16), out="run"), steps=1)
+    (tmp_path / "empty").mkdir()
+    for place in ("empty", "away"):
+        monkeypatch.chdir(tmp_path / place)
+        assert Trainer.resume("../home/run").source.describe()["path"] == str(tmp_path / "home/pool")
+    (tmp_path / "home").rename(tmp_path / "moved")
+    with pytest.raises(RunError, match="differs"):
+        Trainer.resume("../moved/run")
+    monkeypatch.chdir(tmp_path / "moved")
+    assert Trainer.resume("run").source.name == "folder:pool"
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(FileNotFoundError, match=r"neither at .*/home/pool nor at pool .*--data folder:PATH"):
+        Trainer.resume("../moved/run")
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, source, recipe: Recipe) -> None:
