@@ -17,8 +17,8 @@ from benchmarks.step import QUICK
 from benchmarks.timing import Row, compared, synchronise, take_turns
 from colorlib.color import split_lab, to_float
 from colorlib.datasets import Batches, open_source
+from colorlib.datasets.batches import CROP_MARGIN
 from colorlib.recipes import RECIPES
-from colorlib.cli.commands import CROP_MARGIN
 from colorlib.training import Trainer
 
 # Width and height of the files: a picture out of a published data set, and a photograph of 2 megapixels.

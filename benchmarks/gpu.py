@@ -14,8 +14,8 @@ from benchmarks.photographs import as_data_set, write_photographs
 from benchmarks.step import QUICK
 from benchmarks.timing import Row, synchronise
 from colorlib.datasets import open_source
+from colorlib.datasets.batches import CROP_MARGIN
 from colorlib.recipes import RECIPES
-from colorlib.cli.commands import CROP_MARGIN
 from colorlib.training import Trainer
 
 ROOT = Path(__file__).parents[1]

@@ -1,12 +1,8 @@
-"""Memory of a training step: by size of the images and by batch, computed and measured.
-
-python -m benchmarks.memory [the options of python -m benchmarks]
-"""
+"""Memory of a training step: by size of the images and by batch, computed and measured."""
 
 from __future__ import annotations
 
 import gc
-import sys
 import time
 
 import torch
@@ -76,9 +72,3 @@ def on_gpu(recipe: Recipe, batch: int, device: torch.device) -> float | str:
         return memory.peak(Networks(recipe, 0, device), batch) / MIB
     except torch.OutOfMemoryError:
         return NO_MEMORY
-
-
-if __name__ == "__main__":
-    from benchmarks.__main__ import main
-
-    sys.exit(main(["memory", *sys.argv[1:]]))

@@ -28,6 +28,7 @@ from colorlib.cli.flags import (
 )
 from colorlib.cli.progress import Progress, duration, say, stop_signals
 from colorlib.datasets import SPLITS, Source, download, list_sources, open_source
+from colorlib.datasets.batches import CROP_MARGIN
 from colorlib.devices import pick_device
 from colorlib.errors import ColorlibError, DataError
 from colorlib.files import printable, write_atomic
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The paper trains on 256 px crops of images resized to 286 px.
-CROP_MARGIN = 286 / 256
 # Steps that are timed, after a first one that is slower, before the time for all is estimated.
 TIMED_STEPS = 4
 STOPPED = 130

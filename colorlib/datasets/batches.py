@@ -19,6 +19,8 @@ Prefetched = Generator[tuple[int, UInt8[Tensor, "b 3 size size"]], None, None]
 
 # Where a seed enters an endless source: below 2**30, so that a billion further indices still fit 32 bits.
 ENDLESS_STARTS = 2**30
+# How much larger than its crops a photograph is kept: the paper trains on 256 px crops of images resized to 286 px.
+CROP_MARGIN = 286 / 256
 
 
 class Batches:
