@@ -97,6 +97,16 @@ def check_split(split: str) -> None:
         raise ValueError(f"expected split {', '.join(SPLITS)}, got {split!r}")
 
 
+def check_for_training(source: Source) -> None:
+    """Raise ValueError for a source whose `for_training` is False, such as the gallery. Other sources need no such
+    attribute."""
+    if not getattr(source, "for_training", True):
+        raise ValueError(
+            f"{source.name} is only for showing results, so it is not used for training or validation; "
+            "choose another source, for example folder:PATH"
+        )
+
+
 def check_indices(indices: Sequence[int], n: int | None) -> np.ndarray:
     """`indices` as int64, all inside 0..n-1 (`n` None: any index >= 0)."""
     rows = np.asarray(indices, dtype=np.int64).reshape(-1)

@@ -12,7 +12,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from colorlib.augmentation import resize
-from colorlib.datasets.base import Source
+from colorlib.datasets.base import Source, check_for_training
 from colorlib.devices import derive_seed, make_rng
 
 Prefetched = Generator[tuple[int, UInt8[Tensor, "b 3 size size"]], None, None]
@@ -46,6 +46,7 @@ class Batches:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
+        check_for_training(source)
         if not 1 <= size <= source.size:
             raise ValueError(f"expected a size from 1 to the source's {source.size} px, got {size}")
         if not 0 <= rank < world_size:

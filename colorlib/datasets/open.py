@@ -8,6 +8,7 @@ from pathlib import Path
 
 from colorlib.datasets.base import Source, check_split
 from colorlib.datasets.folder import open_folder
+from colorlib.datasets.gallery import gallery_photos, open_gallery
 from colorlib.datasets.kaggle import open_kaggle
 from colorlib.datasets.photos import open_photos
 from colorlib.datasets.published import SETS, is_on_disk, open_published
@@ -28,11 +29,12 @@ class Request:
 OPENERS: dict[str, Callable[[Request], Source]] = {
     "scenes": lambda r: SceneSource(r.split, r.side),
     "photos": lambda r: open_photos(r.side, r.split),
+    "gallery": lambda r: open_gallery(r.side, r.split),
     "folder": lambda r: open_folder(r.place, r.side, r.split, cache=r.cache, progress=r.progress),
     "kaggle": lambda r: open_kaggle(r.place, r.side, r.split),
 }
 WITH_PATH = ("folder", "kaggle")
-SPECS = ("scenes", "photos", "folder:PATH", "kaggle:PATH", *SETS)
+SPECS = ("scenes", "photos", "gallery", "folder:PATH", "kaggle:PATH", *SETS)
 
 
 def open_source(
@@ -46,9 +48,9 @@ def open_source(
 ) -> Source:
     """The pictures that `spec` names, as squares of `round(size * margin)` px.
 
-    `spec` is one of `scenes`, `photos`, `folder:PATH`, `kaggle:PATH`, `imagenette`, `flowers102`, `pets`, `stl10`.
-    `margin` above 1 leaves room for random crops (the paper: 286 / 256). `cache` is the folder for prepared pictures,
-    by default `$COLORLIB_CACHE`, else `~/.cache/colorlib`. Nothing is ever downloaded.
+    `spec` is one of `scenes`, `photos`, `gallery`, `folder:PATH`, `kaggle:PATH`, `imagenette`, `flowers102`, `pets`,
+    `stl10`. `margin` above 1 leaves room for random crops (the paper: 286 / 256). `cache` is the folder for prepared
+    pictures, by default `$COLORLIB_CACHE`, else `~/.cache/colorlib`. Nothing is ever downloaded.
 
     Raises ValueError for a wrong spec, split, size or margin, FileNotFoundError for what is not on disk, DataError for
     what is there and cannot be used.
@@ -76,6 +78,13 @@ def list_sources(root: str | Path | None = None) -> list[dict[str, str]]:
             "photos",
             "five colour photographs inside scikit-image",
             "free, see data/README.md",
+            "none",
+            "yes",
+        ),
+        _row(
+            "gallery",
+            f"{len(gallery_photos())} photographs to show results on, never to train on",
+            "free, see colorlib/gallery/CREDITS.md",
             "none",
             "yes",
         ),

@@ -1,0 +1,102 @@
+"""The gallery: photographs that ship with the package to show what a colouring looks like.
+
+No network is trained on the gallery or chosen by it, so that the results on it are those of unseen photographs.
+Five of its photographs are also in the source `photos`; `gallery_photos(without="photos")` leaves these out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image
+
+from colorlib.datasets.base import ArraySource, digest
+from colorlib.datasets.pictures import content_hash, square
+
+FOLDER = Path(str(files("colorlib").joinpath("gallery")))
+
+
+@dataclass(frozen=True)
+class GalleryPhoto:
+    """A row of the table in CREDITS.md."""
+
+    name: str
+    kind: str
+    """One of people, animals, plants, landscapes, streets, food, things."""
+    description: str
+    """What the photograph shows, as an alternative text."""
+    title: str
+    author: str
+    licence: str
+    package: str
+    also_in: str
+    """The data source that contains regions of this photograph, or an empty text."""
+
+    @property
+    def file(self) -> Path:
+        """The JPEG, at most 640 px on its long side."""
+        return FOLDER / f"{self.name}.jpg"
+
+    def open(self) -> Image.Image:
+        """The whole photograph, decoded, as RGB."""
+        with Image.open(self.file) as image:
+            return image.convert("RGB")
+
+
+@dataclass(frozen=True)
+class GallerySource(ArraySource):
+    """The central squares of gallery photographs, in the order of `photos`."""
+
+    photos: tuple[GalleryPhoto, ...] = ()
+    for_training: ClassVar[bool] = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(photo.name for photo in self.photos)
+
+    @property
+    def descriptions(self) -> tuple[str, ...]:
+        return tuple(photo.description for photo in self.photos)
+
+
+def gallery_photos(without: str = "") -> tuple[GalleryPhoto, ...]:
+    """The photographs of the gallery, except those that the data source `without` contains regions of.
+
+    A network that was trained on the source `photos` may only be shown on `gallery_photos(without="photos")`.
+    """
+    rows = [line for line in (FOLDER / "CREDITS.md").read_text("utf-8").splitlines() if line.startswith("| ")]
+    photos = [GalleryPhoto(*(cell.strip() for cell in row.strip("|").split("|"))) for row in rows[1:]]
+    return tuple(photo for photo in photos if not without or photo.also_in != without)
+
+
+def open_gallery(side: int, split: str = "test", *, without: str = "") -> GallerySource:
+    """The photographs of `gallery_photos(without)` as squares of `side` px.
+
+    Every photograph is in the test split. `train`, the default of `open_source`, is accepted and also gives the test
+    split, but the source cannot be trained on. Raises ValueError for `val`.
+    """
+    if split == "val":
+        raise ValueError(
+            "gallery has no val split: it is only for showing results, and not used for training or validation; "
+            "choose another source, for example folder:PATH"
+        )
+    photos = gallery_photos(without)
+    array = np.empty((len(photos), 3, side, side), np.uint8)
+    hashes = []
+    for i, photo in enumerate(photos):
+        hashes.append(content_hash(photo.file.read_bytes()))
+        with Image.open(photo.file) as image:
+            array[i] = square(image, side)
+    return GallerySource(
+        "gallery",
+        "test",
+        array,
+        np.arange(len(photos)),
+        digest([side, *hashes]),
+        {"pictures": [photo.name for photo in photos]},
+        photos=photos,
+    )
