@@ -150,6 +150,27 @@ def test_standing_folders_are_the_splits(tmp_path: Path) -> None:
     assert {split: len(source) for split, source in opened.items()} == {"train": 2, "val": 1, "test": 1}
 
 
+def origin(source) -> str:
+    return source.describe()["made_from"]
+
+
+@pytest.mark.parametrize("place", ["", "archive"])
+def test_test_pictures_under_another_name_are_not_trained_on(tmp_path: Path, place: str) -> None:
+    """Ten pictures in each folder: before, all twenty were one set and cut 18, 1 and 1."""
+    for i in range(10):
+        photo(tmp_path / place / "training" / f"{i}.png", i)
+        photo(tmp_path / place / "testing" / f"{i}.png", 100 + i)
+    photo(tmp_path / "cover.png", 200)
+    opened = {split: open_folder(tmp_path, 8, split) for split in ("train", "val", "test")}
+    assert {split: len(source) for split, source in opened.items()} == {"train": 9, "val": 1, "test": 10}
+    assert not (contents(opened["train"]) | contents(opened["val"])) & contents(opened["test"])
+    below = f"{place}/" if place else ""
+    assert origin(opened["test"]) == f"in {below}testing/"
+    assert origin(opened["val"]) == f"1 of the 10 in {below}training/, by a hash of their content"
+    (note,) = opened["train"].describe()["notes"]
+    assert note.startswith("1 pictures outside of the folders of splits are not used") and "cover.png" in note
+
+
 def test_a_missing_folder_is_cut_from_training(tmp_path: Path) -> None:
     folder(tmp_path / "train", 40)
     photo(tmp_path / "test" / "held out.png", 99)
@@ -163,7 +184,10 @@ def test_without_train_the_rest_is_training(tmp_path: Path) -> None:
     folder(tmp_path, 40)
     photo(tmp_path / "test" / "held out.png", 99)
     assert len(open_folder(tmp_path, 8, "test")) == 1
-    assert len(open_folder(tmp_path, 8, "train")) + len(open_folder(tmp_path, 8, "val")) == 40
+    train, val = (open_folder(tmp_path, 8, split) for split in ("train", "val"))
+    assert len(train) + len(val) == 40
+    made_from = f"{len(train)} of the 40 outside of the folders of splits, by a hash of their content"
+    assert train.describe()["notes"] == [] and origin(train) == made_from
 
 
 def test_cut_by_content_is_80_10_10_and_stable() -> None:
@@ -374,7 +398,7 @@ def test_only_the_latest_state_of_a_source_is_kept(tmp_path: Path) -> None:
     folder(tmp_path / "in")
     for size in (8, 9):
         open_folder(tmp_path / "in", size, "train", cache=tmp_path / "cache")
-    abandoned = next((tmp_path / "cache").rglob("8-*.npy")).parent / ".8-killed"
+    abandoned = next((tmp_path / "cache").rglob("8-*.npy")).parent / ".killed.tmp"
     abandoned.write_bytes(b"")
     os.utime(abandoned, (0, 0))
     for i in range(100, 130):

@@ -112,13 +112,32 @@ def _main_process_first(work: Callable[[], T]) -> T:
 
 def _open_data(spec: str, recipe: Recipe) -> tuple[Source, Source | None]:
     """Training images, of photographs with room for random crops, and validation images where there are any."""
-    margin = 1.0 if spec == "scenes" else max(CROP_MARGIN, recipe.zoom)
-    source = open_source(spec, recipe.size, "train", margin=margin)
+    source = open_source(spec, recipe.size, "train", margin=_margin(spec, recipe))
+    _say_count(source)
     try:
-        return source, open_source(spec, recipe.size, "val")
+        validation = open_source(spec, recipe.size, "val")
     except DataError as error:
         say(f"training without validation: {error}")
         return source, None
+    _say_count(validation)
+    return source, validation
+
+
+def _margin(spec: str, recipe: Recipe) -> float:
+    return 1.0 if spec == "scenes" else max(CROP_MARGIN, recipe.zoom)
+
+
+def _amount(source: Source) -> str:
+    return "fresh images without end" if source.endless else f"{len(source):,} images"
+
+
+def _say_count(source: Source) -> None:
+    """How many pictures a split of a folder has, how that came about, and what is odd about them."""
+    described = source.describe()
+    made_from = f" ({described['made_from']})" if "made_from" in described else ""
+    say(f"{source.split}: {_amount(source)}{made_from}")
+    for note in described.get("notes", ()):
+        say(f"{source.split}: {note}")
 
 
 def _with_largest_batch(recipe: Recipe, source: Source, device: torch.device) -> Recipe:
@@ -131,13 +150,12 @@ def _with_largest_batch(recipe: Recipe, source: Source, device: torch.device) ->
 def _introduction(trainer: Trainer) -> str:
     """One line: recipe, data, device, precision, parameters."""
     recipe, source, validation = trainer.recipe, trainer.source, trainer.validation
-    n = "fresh images without end" if source.endless else f"{len(source):,} images"
     held_out = "" if validation is None else f", {len(validation):,} to validate"
     parts = f" in {recipe.accumulate} parts" if recipe.accumulate > 1 else ""
     millions = [f"G {_millions(trainer.generator)}"]
     millions += [f"D {_millions(trainer.discriminator)}"] if trainer.discriminator else []
     return (
-        f"{recipe.name} on {source.name} ({n}{held_out}) at {recipe.size} px, "
+        f"{recipe.name} on {source.name} ({_amount(source)}{held_out}) at {recipe.size} px, "
         f"batches of {trainer.batches.batch_size}{parts}; {trainer.device}, {trainer.networks.precision}; "
         f"parameters: {', '.join(millions)}"
     )
@@ -255,6 +273,7 @@ def evaluate(flags: EvaluateFlags) -> int:
         models, source, batch_size=flags.batch_size, n=flags.n, seed=flags.seed, device=flags.device,
         fid_weights=flags.fid_weights, lpips_weights=flags.lpips_weights,
     )  # fmt: skip
+    _say_count(source)
     say(f"{source.name}, {source.split} split: {table['n'].iloc[0]} images at {size} px")
     say(_as_text(table))
     if flags.csv is not None:
@@ -307,13 +326,16 @@ def data(flags: DataFlags) -> int:
     if flags.action == "get":
         say(f"{flags.name} is in {download(flags.name)}")
         return 0
-    source, _ = _open_data(flags.name, Recipe(size=flags.size, steps=1))
-    say(f"train: {len(source):,} images")
-    for split in SPLITS[1:]:
+    margin = _margin(flags.name, Recipe(size=flags.size, steps=1))
+    for split in SPLITS:
         try:
-            say(f"{split}: {len(open_source(flags.name, flags.size, split)):,} images")
+            source = open_source(flags.name, flags.size, split, margin=margin if split == "train" else 1.0)
         except DataError as error:
+            if split == "train":
+                raise
             say(f"{split}: none ({error})")
+        else:
+            _say_count(source)
     return 0
 
 

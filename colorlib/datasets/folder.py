@@ -1,4 +1,4 @@
-"""Any folder of photographs as a source, split by the folders that stand in it or by the content of the files."""
+"""Any folder of photographs as a source, split by the names of its folders or by the content of the files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from tqdm import tqdm
@@ -15,6 +15,7 @@ from tqdm import tqdm
 from colorlib.datasets.base import SPLITS, ArraySource, digest
 from colorlib.datasets.cache import cache_folder, prepare
 from colorlib.datasets.pictures import content_hash, picture_file
+from colorlib.datasets.splits import split_folders
 from colorlib.errors import DataError
 from colorlib.files import find_files, picture_suffixes, replacing
 
@@ -23,6 +24,8 @@ CUTS = (0.8, 0.9)
 HASH = re.compile("[0-9a-f]{32}")
 # Out of about seventy, those that a message names.
 COMMON_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".bmp", ".gif")
+# Of the folders of a split, those that a line about it names.
+NAMED_FOLDERS = 4
 
 
 @dataclass(frozen=True)
@@ -39,29 +42,32 @@ def open_folder(
 ) -> ArraySource:
     """The photographs below `root`, of any nesting and any format that Pillow reads, as squares of `side` px.
 
-    ROOT/train, ROOT/val and ROOT/test are the splits where they stand. What is missing of the three is cut by content
-    hash from ROOT/train, or from everything outside of the other two where there is no ROOT/train. Files that cannot
-    be read are named, counted and left out.
-    Raises FileNotFoundError without `root`; DataError without pictures, or where more than a tenth is bad.
+    Folders named train, val and test, or as `splits` understands, are the splits. A missing split is cut by content
+    hash from the training folder, or from everything outside of the other splits if there is no training folder.
+    `describe()` tells under `made_from` and `notes` how the split came about. Files that cannot be read are named,
+    counted and left out.
+    Raises FileNotFoundError without `root`; DataError without pictures, where more than a tenth is bad, or where it is
+    unclear which split a folder is.
     """
     root = Path(root).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"expected a folder with photographs, got {root}, which is no folder; check the path")
     folder = cache_folder(cache, root)
-    entries, drawn_from = _entries_of(split, root, folder, progress)
-    if not entries:
+    share = _share_of(split, root, folder, progress)
+    if not share.entries:
         looked_for = f"{', '.join(COMMON_SUFFIXES)} and the like, in all subfolders"
         raise DataError(f"expected pictures for {split} in {root}, found none; looked for {looked_for}")
     prepared = prepare(
-        lambda: [picture_file(root / entry.path, entry.path) for entry in entries],
+        lambda: [picture_file(root / entry.path, entry.path) for entry in share.entries],
         side,
         label=f"folder:{root.resolve()} {split}",
-        key=digest([root.resolve(), *entries]),
+        key=digest([root.resolve(), *share.entries]),
         folder=folder,
-        drawn_from=drawn_from,
+        drawn_from=share.drawn_from,
         progress=progress,
     )
-    return prepared.as_source(f"folder:{root}", split, {"path": str(root.resolve())})
+    details = {"path": str(root.resolve()), "made_from": share.made_from, "notes": list(share.notes)}
+    return prepared.as_source(f"folder:{root}", split, details)
 
 
 def scan(root: Path) -> list[Entry]:
@@ -96,24 +102,52 @@ def cut_by_content(hashes: list[str]) -> list[str]:
     return [split_of[h] for h in hashes]
 
 
-def _entries_of(split: str, root: Path, folder: Path, progress: bool) -> tuple[list[Entry], int]:
-    """The files of a split, and how many they were drawn from: those of its own folder where it stands, else its share
-    of what belongs to no other."""
+@dataclass(frozen=True)
+class _Share:
+    """The files of a split, how many files they were drawn from, and how that came about, in words."""
+
+    entries: list[Entry]
+    drawn_from: int
+    made_from: str
+    notes: tuple[str, ...] = ()
+
+
+def _share_of(split: str, root: Path, folder: Path, progress: bool) -> _Share:
+    """The files in the folders of `split` if there are any, otherwise a hash-based share of the training files, or of
+    the files outside of all splits where no folder is for training."""
     entries = scan(root)
-    standing = [name for name in SPLITS if any(entry.path.startswith(f"{name}/") for entry in entries)]
+    folders = split_folders(entry.path for entry in entries)
+    own: dict[str, list[Entry]] = {name: [] for name in (*SPLITS, "")}
+    for entry in entries:
+        above = map(str, PurePosixPath(entry.path).parents)
+        own[next((folders[place] for place in above if place in folders), "")].append(entry)
+    standing = [name for name in SPLITS if own[name]]
     if split in standing and (split != "train" or len(standing) == len(SPLITS)):
-        own = [entry for entry in entries if entry.path.startswith(f"{split}/")]
-        return own, len(own)
-    if "train" in standing:
-        pool = [entry for entry in entries if entry.path.startswith("train/")]
-    else:
-        pool = [entry for entry in entries if entry.path.partition("/")[0] not in standing]
+        return _Share(own[split], len(own[split]), _named_folders(folders, split), _unused(own, standing))
+    pool_of = "train" if "train" in standing else ""
+    pool = own[pool_of]
     if not pool:
-        return [], 0
+        return _Share([], 0, "")
     cuts = cut_by_content(_content_hashes(root, pool, folder, progress))
     # A split with a folder of its own takes nothing from the pool: its share stays in train.
     cuts = ["train" if cut in standing else cut for cut in cuts]
-    return [entry for entry, cut in zip(pool, cuts, strict=True) if cut == split], len(pool)
+    chosen = [entry for entry, cut in zip(pool, cuts, strict=True) if cut == split]
+    place = _named_folders(folders, "train") if pool_of else "outside of the folders of splits" if standing else "found"
+    made_from = f"{len(chosen):,} of the {len(pool):,} {place}, by a hash of their content"
+    return _Share(chosen, len(pool), made_from, _unused(own, standing))
+
+
+def _named_folders(folders: dict[str, str], split: str) -> str:
+    names = [f"{folder}/" for folder, its_split in folders.items() if its_split == split]
+    more = f" and {len(names) - NAMED_FOLDERS} more folders" if len(names) > NAMED_FOLDERS else ""
+    return f"in {', '.join(names[:NAMED_FOLDERS])}{more}"
+
+
+def _unused(own: dict[str, list[Entry]], standing: list[str]) -> tuple[str, ...]:
+    """A note on the pictures that are in no split although other folders are for training."""
+    if "train" not in standing or not own[""]:
+        return ()
+    return (f"{len(own['']):,} pictures outside of the folders of splits are not used, as {own[''][0].path}",)
 
 
 def _content_hashes(root: Path, entries: list[Entry], folder: Path, progress: bool) -> list[str]:
