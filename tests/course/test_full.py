@@ -1,4 +1,4 @@
-"""Training in full mode: announced, limited, and going on where it stopped."""
+"""Training in full mode: it announces its time, respects its limits, and continues where it stopped."""
 
 import os
 import random
@@ -63,6 +63,7 @@ train_run("a", recipe, open_source("scenes", 16), Config("full", 0, torch.device
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signal that a process could wait for")
 def test_interrupted_at_any_moment_it_saves_and_goes_on_with_the_same_weights(tmp_path, number, capsys):

@@ -1,24 +1,20 @@
-"""A training that is started, changed, paused and begun anew, without widgets."""
+"""A training is started, changed, paused and reset, without widgets."""
 
 import threading
 import time
 
 import pytest
 import torch
+from conftest import make_source
 
-from colorlib import RECIPES, open_source
+from colorlib import RECIPES
 from colorlib.course.session import N_SAMPLES, Session
-from colorlib.datasets import Source
 
 TINY = RECIPES["pix2pix"].replace(size=16, depth=2, width=4, d_width=4, batch_size=2, receptive_field=1, steps=100)
 
 
-def source(split="train") -> Source:
-    return open_source("scenes", 16, split)
-
-
-def session(recipe=TINY, **options) -> Session:
-    return Session(recipe, source(), source("val"), device="cpu", **options)
+def session(**options) -> Session:
+    return Session(TINY, make_source(12, 16), make_source(10, 16, "val"), device="cpu", **options)
 
 
 def wait_for(condition, seconds=60):
@@ -109,17 +105,17 @@ def test_before_the_first_step_everything_acts_at_once():
 
 @pytest.mark.parametrize("steps", [0, 1])
 def test_a_batch_larger_than_the_set_changes_nothing(steps):
-    few = Session(TINY, source("val"), source("val"), device="cpu")
-    few.train(steps)
-    with pytest.raises(ValueError, match="expected a batch of at most 200, the number of pictures, got 201"):
-        few.use(TINY.replace(batch_size=201))
-    assert few.wanted == few.trainer.recipe == TINY and few.trainer.step == steps
-    with pytest.raises(ValueError, match="at most 200"):
-        Session(TINY.replace(batch_size=201), few.source, few.validation, device="cpu")
+    here = session()
+    here.train(steps)
+    with pytest.raises(ValueError, match="expected a batch of at most 12, the number of pictures, got 13"):
+        here.use(TINY.replace(batch_size=13))
+    assert here.wanted == here.trainer.recipe == TINY and here.trainer.step == steps
+    with pytest.raises(ValueError, match="at most 12"):
+        Session(TINY.replace(batch_size=13), here.source, here.validation, device="cpu")
 
 
 def explode(here: Session, at: int) -> None:
-    """Let the L1 loss of step `at` be no number."""
+    """Make the L1 loss NaN at step `at`."""
     networks = here.trainer.networks
     usual = networks.train_step
 
@@ -176,10 +172,10 @@ def test_a_long_step_is_not_waited_for():
     assert here.trainer.recipe.lambda_l1 == 1.0
 
 
-def test_started_and_paused_fifty_times_it_leaks_no_thread():
+def test_started_and_paused_many_times_it_leaks_no_thread():
     here = session()
     threads = threading.active_count()
-    for _ in range(50):
+    for _ in range(10):
         here.start()
         pause(here)
     assert threading.active_count() == threads

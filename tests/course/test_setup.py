@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import importlib
-import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +17,7 @@ from colorlib.cli import doctor
 from colorlib.cli.doctor import Check
 from colorlib.devices import pick_precision
 
-# The function has its module's name: `from colorlib.course import setup` may be either.
+# The function and its module have the same name, so `from colorlib.course import setup` may give either.
 module = importlib.import_module("colorlib.course.setup")
 setup = module.setup
 
@@ -253,15 +252,3 @@ def test_outside_a_notebook_nothing_is_shown(shown: list[tuple], monkeypatch: py
     monkeypatch.setattr("IPython.core.getipython.get_ipython", lambda: None)
     setup("01_colour")
     assert shown == []
-
-
-def test_the_function_is_found_whatever_has_been_imported_before() -> None:
-    """Its module has its name, and must not take its place: so the setup cell asks the module itself."""
-    code = """
-from colorlib.course import configure
-import colorlib.course.setup
-from colorlib.course.setup import setup
-setup("01_colour")
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0 and done.stdout.startswith(("your own machine: ", "Kaggle: ")), done.stderr

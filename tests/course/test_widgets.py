@@ -53,7 +53,7 @@ def test_every_control_is_tried_at_its_ends_and_put_back():
 
     def note(figure, **values):
         seen.append(tuple(values.values()))
-        return draw(figure, **values)
+        return str(values)
 
     shown = panel()
     shown.draw = note
