@@ -11,6 +11,7 @@ import itertools
 import os
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,20 @@ from colorlib.errors import RunError
 
 # Pillow recognises these formats but cannot show them, or (EPS) runs Ghostscript on a file that is a program.
 UNREADABLE_FORMATS = frozenset({"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR"})
+
+# Photographs that people have and that Pillow does not read by itself: kind, suffixes, and what to do.
+NOT_READ: tuple[tuple[str, frozenset[str], str], ...] = (
+    ("HEIC", frozenset({".heic", ".heif", ".hif", ".heics", ".heifs"}), "save it as JPEG"),
+    ("JPEG XL", frozenset({".jxl"}), "save it as PNG or JPEG"),
+    (
+        "camera RAW",
+        frozenset({
+            ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos",
+            ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+        }),
+        "export it as TIFF or JPEG",
+    ),
+)  # fmt: skip
 
 
 def printable(path: str | os.PathLike[str]) -> str:
@@ -109,6 +124,22 @@ def picture_suffixes() -> set[str]:
 def is_named_as_picture(path: Path) -> bool:
     """Whether the file's name ends like that of a picture that can be read."""
     return path.suffix.lower() in picture_suffixes()
+
+
+def why_not_read(suffix: str) -> str | None:
+    """For the suffix of a photograph that cannot be read: its kind and what to do. None for any other suffix."""
+    suffix = suffix.lower()
+    for kind, suffixes, remedy in NOT_READ:
+        if suffix in suffixes and suffix not in picture_suffixes():
+            return f"{kind} is not read; {remedy}"
+    return None
+
+
+def count_not_read(paths: Iterable[str | Path]) -> list[str]:
+    """A line for each suffix of photographs that cannot be read: how many of `paths` have it, and what to do."""
+    counts = Counter(os.path.splitext(path)[1].lower() for path in paths)
+    reasons = {suffix: why_not_read(suffix) for suffix in counts}
+    return [f"{counts[suffix]:,} {suffix} left out: {reason}" for suffix, reason in reasons.items() if reason]
 
 
 # --- locks ---------------------------------------------------------------------------------------------------
@@ -222,9 +253,13 @@ def _inputs(path: Path, out: Path) -> Iterator[Found]:
     own = set() if real(path) == out else {out}
     inside = [file for file in find_files(path) if not own & set(real(file).parents)]
     for file in inside:  # a folder among them may not be entered
-        yield Found(file, file.relative_to(path), not (is_named_as_picture(file) or os.path.isdir(file)))
+        yield Found(file, file.relative_to(path), _may_be_left_out(file))
     if not inside:
         yield Found(path, Path(path.name))
+
+
+def _may_be_left_out(file: Path) -> bool:
+    return not (is_named_as_picture(file) or why_not_read(file.suffix) or os.path.isdir(file))
 
 
 def free_name(out: Path, folder: Path, name: str, source: Path, taken: set[str]) -> Path:

@@ -9,22 +9,39 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, TiffImagePlugin
 
 from colorlib.errors import DataError, one_line
-from colorlib.files import UNREADABLE_FORMATS, printable
+from colorlib.files import NOT_READ, UNREADABLE_FORMATS, printable, why_not_read
 
 ImageLike = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 
 # 134 megapixels: a phone's 108 pass, and the largest picture accepted needs about 1.2 GB.
 MAX_PIXELS = 2**27
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp"})
+
+# The first bytes of photographs that Pillow does not read. HEIC is an ISO media file (ISO 23008-12) of these brands.
+HEAD = 32
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+RAW_SIGNATURES = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
+SIGNATURES: dict[str, Callable[[bytes], bool]] = {
+    "HEIC": lambda head: head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS,
+    "JPEG XL": lambda head: head.startswith((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")),
+    "camera RAW": lambda head: head.startswith(RAW_SIGNATURES) or head[4:12] == b"ftypcrx ",
+}
+REMEDIES = {kind: remedy for kind, _, remedy in NOT_READ}
+RAW_SUFFIXES = next(suffixes for kind, suffixes, _ in NOT_READ if kind == "camera RAW")
+
+# Tags of TIFF 6.0 and of Adobe's DNG 1.4.
+NEW_SUBFILE_TYPE, SUB_IFDS, IMAGE_WIDTH, IMAGE_LENGTH, DNG_VERSION = 254, 330, 256, 257, 50706
+REDUCED = 1  # the bit of NewSubfileType for a smaller version of another image in the file
 
 # Pillow's own limit is a global of its module; it is lifted while a header is read, one thread at a time.
 _HEADER_LOCK = threading.Lock()
@@ -102,9 +119,20 @@ def _check_file(file: str | os.PathLike[str] | bytes) -> None:
 def _header_reason(file: str | os.PathLike[str] | bytes, error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if not isinstance(file, bytes) and Path(file).suffix.lower() in VIDEO_SUFFIXES:
+    if isinstance(file, bytes):
+        return why_no_image(file)
+    with open(file, "rb") as opened:
+        return why_no_image(opened.read(HEAD), Path(file).suffix)
+
+
+def why_no_image(content: bytes, suffix: str = "") -> str:
+    """Why Pillow does not open a file, told by the first bytes of its content, or else by its suffix."""
+    kind = next((kind for kind, signatures in SIGNATURES.items() if signatures(content)), None)
+    if kind is not None:
+        return f"{kind} is not read; {REMEDIES[kind]}"
+    if suffix.lower() in VIDEO_SUFFIXES:
         return "it is a video; only photographs are read, so save its frames as PNG or JPEG"
-    return "it is no image in a format that Pillow reads"
+    return why_not_read(suffix) or "it is no image in a format that Pillow reads"
 
 
 # --- from Pillow ---------------------------------------------------------------------------------------------
@@ -112,6 +140,8 @@ def _header_reason(file: str | os.PathLike[str] | bytes, error: Exception) -> st
 
 def _decode(image: Image.Image, name: str, max_pixels: int) -> ReadImage:
     _check_size(image.width, image.height, name, max_pixels)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        _refuse_preview(image, name)
     notes: list[str] = []
     mode, file_format = image.mode, image.format
     try:
@@ -132,6 +162,52 @@ def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
             f"cannot read {name}: {width} x {height} = {width * height / 1e6:.1f} megapixels, over the limit of "
             f"{max_pixels / 1e6:.1f}; if you trust it, raise the limit with max_pixels (--max-pixels {width * height})"
         )
+
+
+def _refuse_preview(image: TiffImagePlugin.TiffImageFile, name: str) -> None:
+    """Raise DataError for a TIFF whose first image, the only one that is read, is a preview of another one.
+
+    Camera RAWs are such TIFFs: DNG, NEF, ARW, CR2 and others.
+    """
+    raw = (
+        DNG_VERSION in image.tag_v2
+        or Path(os.fsdecode(image.filename or "")).suffix.lower() in RAW_SUFFIXES
+        or _is_cr2(image)
+    )
+    reduced = image.tag_v2.get(NEW_SUBFILE_TYPE, 0)
+    if raw or (isinstance(reduced, int) and reduced & REDUCED) or _largest_below(image) > image.width * image.height:
+        what = "a camera RAW" if raw else "a TIFF whose first image is a preview"
+        raise DataError(
+            f"cannot read {name}: it is {what}, and its preview of {image.width} x {image.height} pixels is all that "
+            "can be read; export it as TIFF or JPEG"
+        )
+
+
+def _is_cr2(image: TiffImagePlugin.TiffImageFile) -> bool:
+    return _bytes_at(image, 8, 2) == b"CR"
+
+
+def _largest_below(image: TiffImagePlugin.TiffImageFile) -> int:
+    """The most pixels of the images in the subdirectories of the first directory, 0 if there are none."""
+    offsets = image.tag_v2.get(SUB_IFDS, ())
+    most = 0
+    for offset in offsets if isinstance(offsets, tuple) else (offsets,):
+        try:
+            directory = TiffImagePlugin.ImageFileDirectory_v2(_bytes_at(image, 0, 8))
+            assert image.fp is not None, "the file is closed"
+            image.fp.seek(offset)
+            directory.load(image.fp)
+            most = max(most, int(directory.get(IMAGE_WIDTH, 0)) * int(directory.get(IMAGE_LENGTH, 0)))
+        except Exception:  # a damaged subdirectory says nothing about the first image
+            continue
+    return most
+
+
+def _bytes_at(image: TiffImagePlugin.TiffImageFile, start: int, n: int) -> bytes:
+    if image.fp is None:  # an image that has been loaded has closed its file
+        return b""
+    image.fp.seek(start)
+    return image.fp.read(n)
 
 
 def _upright(image: Image.Image, notes: list[str]) -> Image.Image:

@@ -272,6 +272,32 @@ def test_more_than_a_tenth_bad_stops(tmp_path: Path) -> None:
                 open_folder(tmp_path, 8, split)
 
 
+def test_photographs_of_a_kind_that_is_not_read_are_counted(tmp_path: Path) -> None:
+    """As of a phone: 5 JPEGs and 30 HEICs trained on 5 pictures in silence."""
+    folder(tmp_path / "album", 5, ".jpg")
+    for i in range(30):
+        (tmp_path / "album" / f"IMG_{i}.HEIC").write_bytes(b"\0\0\0\x24ftypheic" + bytes(40))
+    (tmp_path / "album" / "a.nef").write_bytes(b"II*\0")
+    with pytest.warns(UserWarning) as caught:
+        source = open_folder(tmp_path / "album", 8, "train")
+    said = {str(warning.message).partition("album: ")[2] for warning in caught}
+    heic, raw = "30 .heic left out: HEIC is not read; ", "1 .nef left out: camera RAW is not read; "
+    assert {line.rpartition("; ")[0] + "; " for line in said} == {heic, raw}
+    assert sorted(source.describe()["notes"]) == sorted(said)
+    for path in (tmp_path / "album").rglob("*.jpg"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"found none; looked for .*; 30 \.heic left out: HEIC is not read"):
+        open_folder(tmp_path / "album", 8, "train")
+
+
+def test_a_bad_picture_of_another_kind_is_named_with_its_kind(tmp_path: Path) -> None:
+    folder(tmp_path, 30)
+    (tmp_path / "phone.jpg").write_bytes(b"\0\0\0\x24ftypheic" + bytes(40))
+    with pytest.warns(UserWarning, match=r"phone\.jpg \(HEIC is not read; save it as JPEG\)"):
+        for split in ("train", "val", "test"):
+            open_folder(tmp_path, 8, split)
+
+
 def test_one_bad_file_in_a_small_split_is_no_disaster(tmp_path: Path) -> None:
     """Chance may put it among the three of a split; but one of a folder of five is too many wherever it lands."""
     folder(tmp_path / "mostly good", 30)
@@ -281,7 +307,9 @@ def test_one_bad_file_in_a_small_split_is_no_disaster(tmp_path: Path) -> None:
     for i in range(4):
         photo(tmp_path / "small" / f"{i}.png", i)
     (tmp_path / "small" / "text.jpg").write_text("not a picture")
-    with pytest.raises(DataError, match=r"text\.jpg \(not an image\); that is more than 10%"):
+    with pytest.raises(
+        DataError, match=r"text\.jpg \(it is no image in a format that Pillow reads\); that is more than 10%"
+    ):
         for split in ("train", "val", "test"):
             open_folder(tmp_path / "small", 8, split)
 

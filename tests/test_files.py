@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 
 from colorlib.errors import RunError
-from colorlib.files import find_files, free_name, is_named_as_picture, printable, replacing, write_atomic
+from colorlib.files import (
+    count_not_read,
+    find_files,
+    find_inputs,
+    free_name,
+    is_named_as_picture,
+    printable,
+    replacing,
+    why_not_read,
+    write_atomic,
+)
 
 
 def test_find_files_is_sorted_and_leaves_out_what_is_hidden(tmp_path):
@@ -48,6 +58,28 @@ def test_a_folder_that_may_not_be_entered_is_named(tmp_path, monkeypatch):
 )
 def test_names_of_pictures(name, expected):
     assert is_named_as_picture(Path(name)) is expected
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [(".HEIC", "HEIC"), (".jxl", "JPEG XL"), (".nef", "camera RAW"), (".jpg", None), (".txt", None)]
+)
+def test_kinds_of_photographs_that_are_not_read(suffix, kind):
+    reason = why_not_read(suffix)
+    assert reason is None if kind is None else reason.startswith(f"{kind} is not read; ")
+
+
+def test_photographs_that_are_not_read_are_counted_by_suffix():
+    lines = count_not_read(["a/1.HEIC", "a/2.heic", "b.dng", "c.jpg", "notes.txt"])
+    assert [line.split(":")[0] for line in lines] == ["2 .heic left out", "1 .dng left out"]
+
+
+def test_a_photograph_of_a_kind_that_is_not_read_may_not_be_left_out_of_a_folder(tmp_path):
+    for name in ("a.heic", "b.cr3", "c.txt", "d.jpg"):
+        (tmp_path / name).write_bytes(b"x")
+    found = find_inputs(tmp_path, tmp_path / "out")
+    assert [(item.source.name, item.optional) for item in found] == [
+        ("a.heic", False), ("b.cr3", False), ("c.txt", True), ("d.jpg", False),
+    ]  # fmt: skip
 
 
 def test_a_path_is_printed_in_one_line():

@@ -152,6 +152,96 @@ def test_one_pixel(tmp_path):
     assert read.rgb.tolist() == [[[7, 7, 7]]]
 
 
+# --- previews and photographs of kinds that are not read -------------------------------------------------------------
+
+
+def ifd(entries: dict[int, tuple[int, int]], offset: int) -> bytes:
+    """A TIFF directory that starts at `offset`: each tag has a type (3 short, 4 long) and one value."""
+    content = struct.pack("<H", len(entries))
+    for tag, (kind, value) in sorted(entries.items()):
+        content += struct.pack("<HHII", tag, kind, 1, value)
+    return content + bytes(4)
+
+
+def tiff(first: dict[int, tuple[int, int]], sub: dict[int, tuple[int, int]] | None = None, magic: bytes = b"") -> bytes:
+    """A grey TIFF of 6 x 4 pixels, with more tags in its first directory and with a subdirectory."""
+    start = 8 + len(magic)
+    tags = {256: (4, 6), 257: (4, 4), 258: (3, 8), 259: (3, 1), 262: (3, 1), 273: (4, 0), 277: (3, 1), 278: (4, 4)}
+    tags |= {279: (4, 24), **first}
+    if sub is not None:
+        tags[330] = (4, start + len(ifd(tags, 0)) + 12)
+    below = start + len(ifd(tags, 0))
+    after = below + (len(ifd(sub, 0)) if sub is not None else 0)
+    tags[273] = (4, after)
+    content = b"II*\0" + struct.pack("<I", start) + magic + ifd(tags, start)
+    return content + (ifd(sub, below) if sub is not None else b"") + bytes(range(24))
+
+
+CAMERA = {256: (4, 6000), 257: (4, 4000), 262: (3, 32803)}
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (tiff({254: (4, 1)}), "a TIFF whose first image is a preview"),
+        (tiff({254: (4, 1)}, CAMERA), "a TIFF whose first image is a preview"),
+        (tiff({}, CAMERA), "a TIFF whose first image is a preview"),
+        (tiff({50706: (4, 1025)}, CAMERA), "a camera RAW"),
+        (tiff({}, magic=b"CR\2\0"), "a camera RAW"),
+    ],
+    ids=["NewSubfileType", "NEF", "larger below", "DNG", "CR2"],
+)
+def test_a_preview_is_not_taken_for_the_photograph(tmp_path, content, kind):
+    (tmp_path / "a.tif").write_bytes(content)
+    for source in (tmp_path / "a.tif", content, Image.open(tmp_path / "a.tif")):
+        with pytest.raises(DataError, match=f"it is {kind}, and its preview of 6 x 4 pixels is all that can be read"):
+            read_image(source)
+
+
+@pytest.mark.parametrize("suffix", [".dng", ".NEF", ".cr2", ".arw"])
+def test_a_camera_raw_is_told_by_its_name_too(tmp_path, suffix):
+    (tmp_path / f"a{suffix}").write_bytes(tiff({}))
+    with pytest.raises(DataError, match=r"a camera RAW, and its preview of 6 x 4 .*export it as TIFF or JPEG"):
+        read_image(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        tiff({}),
+        tiff({254: (4, 2)}),  # a page
+        tiff({}, {254: (4, 1), 256: (4, 3), 257: (4, 2)}),  # a smaller version below, as in pyramids
+        tiff({330: (4, 10**6)}),  # a subdirectory behind the end of the file
+    ],
+    ids=["plain", "page", "pyramid", "damaged"],
+)
+def test_other_tiffs_are_read_as_before(content):
+    assert read_image(content).rgb[..., 0].ravel().tolist() == list(range(24))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.heic", b"\0\0\0\x24ftypheic" + bytes(40), "HEIC is not read; save it as JPEG"),
+        ("a.jpg", b"\0\0\0\x24ftypmif1" + bytes(40), "HEIC is not read"),  # a phone's file under another name
+        ("a.jxl", b"\xff\x0a" + bytes(40), "JPEG XL is not read; save it as PNG or JPEG"),
+        ("a.png", b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40), "JPEG XL is not read"),
+        ("a.raf", b"FUJIFILMCCD-RAW 0201" + bytes(40), "camera RAW is not read; export it as TIFF or JPEG"),
+        ("a.cr3", b"\0\0\0\x18ftypcrx " + bytes(40), "camera RAW is not read"),
+        ("a.nef", b"unknown" + bytes(40), "camera RAW is not read"),
+        ("a.mov", b"\0\0\0\x14ftypqt  " + bytes(40), "it is a video"),
+        ("a.jpg", b"dear photograph", "it is no image"),
+    ],
+)
+def test_kinds_that_are_not_read_are_named_with_what_to_do(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=said):
+        read_image(tmp_path / name)
+    if said.startswith(("HEIC", "JPEG XL")):
+        with pytest.raises(DataError, match=said):
+            read_image(content)
+
+
 # --- orientation ---------------------------------------------------------------------------------------------
 
 # What a viewer shows of a stored array, by EXIF orientation: EXIF 2.32, 4.6.4 A (row 0, column 0 of the picture).

@@ -26,12 +26,13 @@ from colorlib.cli.flags import (
     ResumeFlags,
     TrainFlags,
 )
-from colorlib.cli.progress import Progress, duration, say, stop_signals
+from colorlib.cli.progress import Progress, check_log, duration, open_log, say, stop_signals
 from colorlib.datasets import SPLITS, Source, download, list_sources, open_source
 from colorlib.datasets.batches import CROP_MARGIN
 from colorlib.devices import pick_device
-from colorlib.errors import ColorlibError, DataError
-from colorlib.files import printable, write_atomic
+from colorlib.errors import CheckpointError, ColorlibError, DataError
+from colorlib.files import count_not_read, printable, write_atomic
+from colorlib.history import compare_with_grey
 from colorlib.inference import Colorizer, Result
 from colorlib.memory import LARGEST, automatic_batch
 from colorlib.recipes import Recipe
@@ -56,25 +57,50 @@ def train(flags: TrainFlags) -> int:
     """Train to the stopping target. Raises RunError, before any data are read, if OUT holds a run."""
     recipe = flags.settings()
     out = flags.out or Path("runs") / recipe.name
+    # All of this is checked before the data are read, which may take minutes.
+    checkpoints.refuse_file(out)
     if not flags.overwrite:
-        checkpoints.refuse_run(out)  # before the data are read, which may take minutes
-    given = None if flags.init is None else Colorizer.load(flags.init, "cpu").generator
+        checkpoints.refuse_run(out)
+    check_log(flags.log)
+    given = None if flags.init is None else _initial(flags.init, recipe)
     with _joined(flags.device) as device:
         source, validation = _main_process_first(lambda: _open_data(flags.data, recipe))
         if flags.automatic_batch:
             recipe = _with_largest_batch(recipe, source, device)
         trainer = Trainer(
             recipe, source, validation=validation, out=out, seed=flags.seed, device=device,
-            save_every=flags.save_every, overwrite=flags.overwrite, compile=flags.compile,
+            save_every=flags.save_every, keep_every=flags.keep_every, sample_every=flags.sample_every,
+            overwrite=flags.overwrite, compile=flags.compile,
         )  # fmt: skip
         if given is not None:
             trainer.start_from(given, f"the weights {flags.init}")
         say(_introduction(trainer))
-        return _follow(trainer, estimate=not flags.changes().keys() & set(TARGETS))
+        return _follow(trainer, flags.log, estimate=not flags.changes().keys() & set(TARGETS))
+
+
+def _initial(weights: str, recipe: Recipe) -> torch.nn.Module:
+    """The generator of the weights to start from. Raises CheckpointError, with the flags that fit, if it is another."""
+    given = Colorizer.load(weights, "cpu")
+    theirs, ours = _architecture(given.recipe), _architecture(recipe)
+    if theirs != ours:
+        different = ", ".join(f"{name} {theirs[name]}, not {ours[name]}" for name in ours if theirs[name] != ours[name])
+        fitting = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in theirs.items())
+        raise CheckpointError(f"{weights} holds another architecture ({different}); it fits {fitting}")
+    return given.generator
+
+
+def _architecture(recipe: Recipe) -> dict[str, Any]:
+    """What decides which tensors a generator has."""
+    names = ("generator", "depth", "width", "g_norm", "backbone")
+    values = {name: getattr(recipe, name) for name in names if hasattr(recipe, name)}
+    if recipe.generator != "backbone":
+        values.pop("backbone", None)
+    return values | {"depth": recipe.resolved_depth}
 
 
 def resume(flags: ResumeFlags) -> int:
     """Go on to the old target or a new one. A run that has reached it says so."""
+    check_log(flags.log)
     with _joined(flags.device) as device:
         source, validation = None, None
         if flags.data is not None:
@@ -88,7 +114,7 @@ def resume(flags: ResumeFlags) -> int:
             return 0
         say(_introduction(trainer))
         say(f"going on at step {trainer.step}")
-        return _follow(trainer)
+        return _follow(trainer, flags.log)
 
 
 @contextmanager
@@ -132,12 +158,10 @@ def _amount(source: Source) -> str:
 
 
 def _say_count(source: Source) -> None:
-    """How many pictures a split of a folder has, how that came about, and what is odd about them."""
+    """How many pictures a split has and, for a folder, which they are."""
     described = source.describe()
     made_from = f" ({described['made_from']})" if "made_from" in described else ""
     say(f"{source.split}: {_amount(source)}{made_from}")
-    for note in described.get("notes", ()):
-        say(f"{source.split}: {note}")
 
 
 def _with_largest_batch(recipe: Recipe, source: Source, device: torch.device) -> Recipe:
@@ -165,13 +189,14 @@ def _millions(module: torch.nn.Module) -> str:
     return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:.2f} M"
 
 
-def _follow(trainer: Trainer, *, estimate: bool = False) -> int:
+def _follow(trainer: Trainer, log: str, *, estimate: bool = False) -> int:
     """Train to the end, or to a signal: then save, and say how to go on."""
     assert trainer.out is not None, "the command line always gives a folder"
     stopped, first, started = False, trainer.step + 1, 0.0
-    with stop_signals() as came, Progress(trainer) as progress:
+    with stop_signals() as came, Progress(trainer) as progress, open_log(log, trainer) as note:
         for record in trainer.run():
             progress.update(record)
+            note(record)
             if estimate and record.step in (first, first + TIMED_STEPS):
                 record["l1"]  # waits for the device, so that the clock measures work done
                 if record.step > first:
@@ -186,8 +211,23 @@ def _follow(trainer: Trainer, *, estimate: bool = False) -> int:
         return STOPPED
     contents = "the weights (generator.safetensors), history.csv and samples/"
     say(f"finished at step {trainer.step} after {duration(trainer.seconds)}: {trainer.out} holds {contents}")
+    for line in _on_validation(trainer):
+        say(line)
     say(f"colour photographs with: colorlib colorize PHOTO... --weights {out} --out coloured")
     return 0
+
+
+def _on_validation(trainer: Trainer) -> list[str]:
+    """How good the last weights are on validation pictures, against leaving these grey, and where the best ones are."""
+    assert trainer.out is not None, "the command line always gives a folder"
+    if trainer.validation is None or (scores := trainer.history[["val_psnr", "val_grey_psnr"]].dropna()).empty:
+        return []
+    lines = [f"on validation, {compare_with_grey(*map(float, scores.iloc[-1]))}"]
+    best = checkpoints.read_best(trainer.out)
+    if best is not None and best[0] != trainer.step:
+        where = _quoted(trainer.out / "best")
+        lines.append(f"the weights of step {best[0]} have the best PSNR on validation, {best[1]:.1f} dB: {where}")
+    return lines
 
 
 def _estimate(trainer: Trainer, seconds_a_step: float) -> str:
@@ -231,6 +271,8 @@ def colorize(flags: ColorizeFlags) -> int:
     for result in results:
         for note in result.notes:
             say(_named(result.source, note))
+    for line in count_not_read(result.source for result in failed):
+        say(line)
     tried, out = len(done) + len(failed), printable(flags.out)
     say(f"{len(done)} of {tried} photographs are in {out}, in colours of the weights {colorizer.name}")
     return 1 if failed else 0

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import warnings
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -17,7 +18,7 @@ from colorlib.datasets.cache import cache_folder, prepare
 from colorlib.datasets.pictures import content_hash, picture_file
 from colorlib.datasets.splits import split_folders
 from colorlib.errors import DataError
-from colorlib.files import find_files, picture_suffixes, replacing
+from colorlib.files import count_not_read, find_files, picture_suffixes, replacing
 
 # Of the pictures that no folder assigns to a split: 80 % train, 10 % val, 10 % test.
 CUTS = (0.8, 0.9)
@@ -45,7 +46,7 @@ def open_folder(
     Folders named train, val and test, or as `splits` understands, are the splits. A missing split is cut by content
     hash from the training folder, or from everything outside of the other splits if there is no training folder.
     `describe()` tells under `made_from` and `notes` how the split came about. Files that cannot be read are named,
-    counted and left out.
+    counted and left out; photographs of a kind that is not read, such as HEIC, are counted in a warning.
     Raises FileNotFoundError without `root`; DataError without pictures, where more than a tenth is bad, or where it is
     unclear which split a folder is.
     """
@@ -56,7 +57,8 @@ def open_folder(
     share = _share_of(split, root, folder, progress)
     if not share.entries:
         looked_for = f"{', '.join(COMMON_SUFFIXES)} and the like, in all subfolders"
-        raise DataError(f"expected pictures for {split} in {root}, found none; looked for {looked_for}")
+        said = "; ".join([f"looked for {looked_for}", *share.notes])
+        raise DataError(f"expected pictures for {split} in {root}, found none; {said}")
     prepared = prepare(
         lambda: [picture_file(root / entry.path, entry.path) for entry in share.entries],
         side,
@@ -66,14 +68,20 @@ def open_folder(
         drawn_from=share.drawn_from,
         progress=progress,
     )
+    for note in share.notes:
+        warnings.warn(f"folder:{root}: {note}", stacklevel=3)
     details = {"path": str(root.resolve()), "made_from": share.made_from, "notes": list(share.notes)}
     return prepared.as_source(f"folder:{root}", split, details)
 
 
 def scan(root: Path) -> list[Entry]:
     """All files below `root` that carry the suffix of a picture, sorted by path."""
+    return _named_as_pictures(list_files(root))
+
+
+def _named_as_pictures(files: list[Entry]) -> list[Entry]:
     suffixes = picture_suffixes()
-    return [entry for entry in list_files(root) if os.path.splitext(entry.path)[1].lower() in suffixes]
+    return [entry for entry in files if os.path.splitext(entry.path)[1].lower() in suffixes]
 
 
 def list_files(root: Path) -> list[Entry]:
@@ -115,26 +123,28 @@ class _Share:
 def _share_of(split: str, root: Path, folder: Path, progress: bool) -> _Share:
     """The files in the folders of `split` if there are any, otherwise a hash-based share of the training files, or of
     the files outside of all splits where no folder is for training."""
-    entries = scan(root)
+    files = list_files(root)
+    entries = _named_as_pictures(files)
     folders = split_folders(entry.path for entry in entries)
     own: dict[str, list[Entry]] = {name: [] for name in (*SPLITS, "")}
     for entry in entries:
         above = map(str, PurePosixPath(entry.path).parents)
         own[next((folders[place] for place in above if place in folders), "")].append(entry)
     standing = [name for name in SPLITS if own[name]]
+    notes = (*count_not_read(file.path for file in files), *_unused(own, standing))
     if split in standing and (split != "train" or len(standing) == len(SPLITS)):
-        return _Share(own[split], len(own[split]), _named_folders(folders, split), _unused(own, standing))
+        return _Share(own[split], len(own[split]), _named_folders(folders, split), notes)
     pool_of = "train" if "train" in standing else ""
     pool = own[pool_of]
     if not pool:
-        return _Share([], 0, "")
+        return _Share([], 0, "", notes)
     cuts = cut_by_content(_content_hashes(root, pool, folder, progress))
     # A split with a folder of its own takes nothing from the pool: its share stays in train.
     cuts = ["train" if cut in standing else cut for cut in cuts]
     chosen = [entry for entry, cut in zip(pool, cuts, strict=True) if cut == split]
     place = _named_folders(folders, "train") if pool_of else "outside of the folders of splits" if standing else "found"
     made_from = f"{len(chosen):,} of the {len(pool):,} {place}, by a hash of their content"
-    return _Share(chosen, len(pool), made_from, _unused(own, standing))
+    return _Share(chosen, len(pool), made_from, notes)
 
 
 def _named_folders(folders: dict[str, str], split: str) -> str:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from colorlib.errors import DataError
 from colorlib.files import UNREADABLE_FORMATS
-from colorlib.images import ReadImage, read_image
+from colorlib.images import ReadImage, read_image, why_no_image
 
 # JPEG can be decoded at 1/2, 1/4 or 1/8 for less work; twice the wanted size is left for the antialiasing filter.
 DRAFT_MARGIN = 2
@@ -34,7 +34,12 @@ def picture_file(path: Path, name: str) -> Picture:
 
     def load() -> tuple[Image.Image, str]:
         content = path.read_bytes()
-        return Image.open(io.BytesIO(content)), content_hash(content)
+        if not content:
+            raise DataError("the file is empty")
+        try:
+            return Image.open(io.BytesIO(content)), content_hash(content)
+        except UnidentifiedImageError:
+            raise DataError(why_no_image(content, path.suffix)) from None
 
     return Picture(name, load)
 

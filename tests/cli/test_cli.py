@@ -560,6 +560,24 @@ def test_what_is_no_picture_is_left_out_of_a_folder_and_refused_by_name(
     assert "it is a video" in fails("colorize", album / "film.mp4", album / "photo", *common, status=1)
 
 
+def test_photographs_of_a_kind_that_is_not_read_are_counted(
+    train: Callable[..., Path], photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each is named as a failure; the count says what to do."""
+    run = train()
+    for name in ("IMG_1.HEIC", "IMG_2.HEIC", "3.dng"):
+        (photos / "test" / name).write_bytes(b"no image")
+    args = ["colorize", str(photos / "test"), "--out", str(tmp_path / "o"), "--weights", str(run), "--device", "cpu"]
+    capsys.readouterr()
+    assert main(args) == 1
+    said = capsys.readouterr()
+    assert sum("HEIC is not read; save it as JPEG" in line for line in said.err.splitlines()) == 2
+    *counts, last = said.out.splitlines()[-3:]
+    heic, raw = "2 .heic left out: HEIC is not read; ", "1 .dng left out: camera RAW is not read; "
+    assert sorted(line.rpartition("; ")[0] + "; " for line in counts) == sorted([heic, raw])
+    assert last.startswith("3 of 6 photographs are in ")
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no such names there")
 def test_names_are_printed_in_one_line(train: Callable[..., Path], tmp_path: Path, fails: Callable[..., str]) -> None:
     album = tmp_path / "al\nbum"
