@@ -1,6 +1,7 @@
 """What a run leaves on disk: safetensors for tensors, JSON for the rest, and never half a checkpoint.
 
     RUN/recipe.json  source.json  history.csv  samples/  generator.safetensors  checkpoints/STEP/  latest  .lock
+    RUN/best/generator.safetensors  tensorboard/
 
 A checkpoint is written as a new folder, flushed to the disk, renamed into place, and only then named in `latest`,
 which is replaced atomically. Whatever kills the process in between, `latest` names a whole checkpoint or none. A lock
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import shlex
@@ -47,8 +49,32 @@ def save_generator(
     extra: Mapping[str, str] | None = None,
 ) -> None:
     """Write a generator's weights with the recipe that rebuilds it in the header; `dtype` (fp16) halves the file."""
+    write_atomic(Path(path), pack_generator(generator, recipe, dtype=dtype, extra=extra))
+
+
+def pack_generator(
+    generator: nn.Module,
+    recipe: Recipe,
+    *,
+    dtype: torch.dtype | None = None,
+    extra: Mapping[str, str] | None = None,
+) -> bytes:
+    """The content of a weights file. The same weights and recipe give the same bytes."""
     metadata = {"format": GENERATOR_FORMAT, "recipe": recipe.to_json(), **(extra or {})}
-    write_atomic(Path(path), _serialised(generator.state_dict(), metadata, dtype))
+    return _with_sorted_metadata(_serialised(generator.state_dict(), metadata, dtype))
+
+
+def _with_sorted_metadata(data: bytes) -> bytes:
+    """A safetensors file with its metadata sorted by name: safetensors writes them in an order that changes.
+
+    The file begins with the length of its header (8 bytes, little endian) and the header (JSON, padded to 8 bytes).
+    """
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([len(text).to_bytes(8, "little"), text, memoryview(data)[end:]])
 
 
 def _serialised(
@@ -171,10 +197,20 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Ten
 # --- checkpoints ---------------------------------------------------------------------------------------------
 
 
-def save_checkpoint(run: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: dict[str, Any]) -> Path:
+def save_checkpoint(
+    run: Path,
+    step: int,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    state: dict[str, Any],
+    *,
+    weights: bytes | None = None,
+    keep_every: int | None = None,
+) -> Path:
     """Write `checkpoints/STEP/` (one safetensors file a group, `state.json`) and make it the latest.
 
-    The checkpoint that was the latest before is kept, in case that the new one is damaged later.
+    The checkpoint that was the latest before is kept, in case that the new one is damaged later, and so are those
+    whose step is a multiple of `keep_every`. `weights` (from `pack_generator`) become `STEP/weights`, which colorize
+    and evaluate can read.
     Raises RunError (disk full, folder gone or read-only); the checkpoints before are then untouched.
     """
     before = _read_latest(run)
@@ -186,6 +222,10 @@ def save_checkpoint(run: Path, step: int, tensors: Mapping[str, Mapping[str, Ten
         temporary.mkdir()
         for name, group in tensors.items():
             write_synced(temporary / f"{name}.safetensors", _serialised(group))
+        if weights is not None:
+            (temporary / "weights").mkdir()
+            write_synced(temporary / "weights" / "generator.safetensors", weights)
+            sync_folder(temporary / "weights")
         described = {"step": step, **state, "groups": sorted(tensors)}
         write_synced(temporary / "state.json", json.dumps(described).encode())
         sync_folder(temporary)
@@ -198,7 +238,7 @@ def save_checkpoint(run: Path, step: int, tensors: Mapping[str, Mapping[str, Ten
         reason = error.strerror or error
         raise RunError(f"cannot save a checkpoint in {run}: {reason}; the checkpoint before it is intact") from error
     write_atomic(run / "latest", folder.name.encode())
-    _remove_old(run, folder.name, before)
+    _remove_old(run, folder.name, before, keep_every)
     return folder
 
 
@@ -222,10 +262,11 @@ def _names(run: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if CHECKPOINT_NAME.fullmatch(path.name))
 
 
-def _remove_old(run: Path, latest: str, before: str) -> None:
-    """Remove the checkpoints up to `latest`, except that one and the one that was the latest before it."""
+def _remove_old(run: Path, latest: str, before: str, keep_every: int | None) -> None:
+    """Remove the checkpoints before `latest`, except the one that was the latest before it and those to be kept."""
     for name in _names(run):
-        if name < latest and name != before:
+        kept = keep_every is not None and _step_of(name) % keep_every == 0
+        if name < latest and name != before and not kept:
             shutil.rmtree(run / "checkpoints" / name, ignore_errors=True)
 
 
@@ -286,6 +327,32 @@ def _read_checkpoint(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[s
     return groups, state
 
 
+def save_best(run: Path, generator: nn.Module, recipe: Recipe, step: int, psnr: float) -> None:
+    """Write RUN/best if `psnr` (dB, on validation pictures) is above that of the weights it holds, or it holds none.
+
+    The file itself says how good its weights are. So the two cannot disagree, whenever the process is killed, and a
+    run that is resumed from an earlier step and passes the best one again ends with the same file.
+    """
+    path = run / "best" / "generator.safetensors"
+    best = read_best(run)
+    if math.isnan(psnr) or (best is not None and psnr <= best[1]):
+        return
+    try:
+        path.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}; free some space") from error
+    save_generator(path, generator, recipe, extra={"step": str(step), "val_psnr": repr(psnr)})
+
+
+def read_best(run: Path) -> tuple[int, float] | None:
+    """The step and the validation PSNR of the weights in RUN/best; None if there are none that can be read."""
+    try:
+        metadata = _read_metadata(run / "best" / "generator.safetensors")
+        return int(metadata["step"]), float(metadata["val_psnr"])
+    except (CheckpointError, KeyError, ValueError):
+        return None
+
+
 def read_json(path: Path) -> Any:
     """What a JSON file of a run holds. Raises CheckpointError if it is missing or damaged."""
     try:
@@ -297,7 +364,7 @@ def read_json(path: Path) -> Any:
 # --- runs ----------------------------------------------------------------------------------------------------
 
 RUN_FILES = ("recipe.json", "source.json", "history.csv", "generator.safetensors", "latest")
-RUN_FOLDERS = ("checkpoints", "samples")
+RUN_FOLDERS = ("checkpoints", "samples", "best", "tensorboard")
 
 
 def is_run(folder: Path) -> bool:
@@ -306,10 +373,18 @@ def is_run(folder: Path) -> bool:
 
 
 def refuse_run(folder: Path) -> None:
-    """Raise RunError if the folder already holds a run."""
+    """Raise RunError if the folder already holds a run, or is a file."""
+    refuse_file(folder)
     if is_run(folder):
         ways = f"continue it (colorlib resume {shlex.quote(str(folder))}), choose another folder, or --overwrite it"
         raise RunError(f"{folder} already holds a run; {ways}")
+
+
+def refuse_file(folder: Path) -> None:
+    """Raise RunError if a run's folder, or one that it would lie in, is a file."""
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path} is a file; choose another folder for the run")
 
 
 def remove_run(folder: Path) -> None:

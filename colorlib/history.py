@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LOSSES = ("l1", "d_loss", "penalty", "g_adversarial", "g_loss")
 TIMING_COLUMNS = ("images_per_second", "seconds")
+DIVERGED = 3.0  # dB below grey: a generator without training loses less
 
 
 class Record(Mapping[str, float]):
@@ -157,3 +158,16 @@ def _check_finite(row: dict[str, float]) -> None:
                 f"{name} became {row[name]} at step {row['step']:.0f}; the last good checkpoint, if any, is kept. "
                 "Try lower learning rates, precision fp32, or another seed"
             )
+
+
+def compare_with_grey(psnr: float, grey: float) -> str:
+    """Say whether pictures are nearer to the truth than grey ones (both PSNR in dB), and what to do if they are not.
+
+    A generator that ends in tanh diverges without NaN: it saturates, and its losses stay finite.
+    """
+    if psnr >= grey:
+        return f"the pictures are nearer to the truth than grey: {psnr:.1f} dB against {grey:.1f}"
+    worse = f"the pictures are worse than grey: {psnr:.1f} dB against {grey:.1f}"
+    if grey - psnr > DIVERGED:
+        return f"{worse}; the training has diverged, start a new one with lower learning rates (lr_g, lr_d)"
+    return f"{worse}; wait, or lower both learning rates"

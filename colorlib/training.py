@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -33,11 +34,13 @@ if TYPE_CHECKING:
 
 FLUSH_EVERY = 10  # steps between two looks at the losses; the measures that cost a backward pass come as often
 SAVE_SECONDS = 300.0
+FIRST_SAMPLE_SECONDS = 50.0  # of training, so that the first pictures are there within a minute
 VALIDATIONS = 20  # in a run; one in a hundred steps where the run is counted in minutes
 CALIBRATION_BATCHES = 8  # for batch norm's statistics of averaged weights
 COMPILER = ("torch._dynamo", "torch._inductor")  # what torch.compile raises its own errors from
 # What source.json says of a run, and of its data.
 SETTINGS = {"train": dict, "validation": dict | None, "seed": int, "save_every": int | None, "validate_every": int}
+SETTINGS_ADDED = {"keep_every": int | None, "sample_every": int | None}  # runs of the first edition lack these
 SOURCE = {"spec": str, "split": str, "size": int, "n": int, "fingerprint": str}
 # What may change while a run goes on; the others decide what the networks are, or which batches they see.
 ADJUSTABLE = ("lambda_l1", "d_loss_weight", "clip", "lambda_gp", "lr_g", "lr_d")
@@ -52,10 +55,14 @@ class Trainer:
     Args:
         recipe: every hyperparameter.
         source: the training images (`open_source`).
-        validation: images for the `val_*` columns and the pictures in RUN/samples; None for none.
+        validation: images for the `val_*` columns, the pictures in RUN/samples and RUN/best, the weights with the
+            highest PSNR on them; None for none.
         out: the run's folder, made when training starts; None keeps everything in memory.
         save_every: steps between checkpoints; None: every five minutes.
         validate_every: steps between validations; None: twenty times in the run.
+        keep_every: keep for good the checkpoint of each multiple of so many steps; None: only the last two are kept.
+        sample_every: steps between pictures in RUN/samples, which show training images if there are none to validate;
+            None: one at each validation, and the first within a minute.
         overwrite: replace the run that `out` may hold.
         compile: run the networks through `torch.compile`: minutes to start with, and then faster steps.
 
@@ -75,12 +82,22 @@ class Trainer:
         device: str | torch.device = "auto",
         save_every: int | None = None,
         validate_every: int | None = None,
+        keep_every: int | None = None,
+        sample_every: int | None = None,
         overwrite: bool = False,
         compile: bool = False,
     ) -> None:
-        for name, every in {"save_every": save_every, "validate_every": validate_every}.items():
+        rhythms = {"save_every": save_every, "validate_every": validate_every}
+        rhythms |= {"keep_every": keep_every, "sample_every": sample_every}
+        for name, every in rhythms.items():
             if every is not None and every < 1:
                 raise ValueError(f"expected {name} of at least 1 step (None: automatic), got {every}")
+        if recipe.lambda_gp and recipe.norm == "batch":
+            warnings.warn(
+                "batch norm in a critic that is trained with a gradient penalty makes the penalty wrong, because it "
+                "mixes the images of a batch (Gulrajani et al. 2017, section 4); try norm layer, instance or none",
+                stacklevel=2,
+            )
         self.recipe, self.source, self.validation, self.seed = recipe, source, validation, seed
         self.out = None if out is None else Path(out)
         if self.out and not overwrite:
@@ -89,6 +106,7 @@ class Trainer:
         self.networks = Networks(recipe, seed, self.device, compile=compile)
         self.batches = self._make_batches()
         self.step, self.seconds, self.save_every = 0, 0.0, save_every
+        self.keep_every, self.sample_every, self._sampled = keep_every, sample_every, False
         self.validate_every = validate_every or max(1, (self.target_steps or 100 * VALIDATIONS) // VALIDATIONS)
         validated = ["val_ab_mae", "val_psnr", "val_chroma_ratio", "val_grey_psnr"] * (validation is not None)
         columns = ["step", "epoch", *self.networks.columns(), *validated, *TIMING_COLUMNS]
@@ -217,6 +235,8 @@ class Trainer:
         self.step += 1
         if self.validation is not None and self._validation_due():
             values |= self._validate()
+        if self._sample_due():
+            self._write_samples()
         epoch = self._batches_before(self.step) / self.batches.steps_per_epoch
         self.seconds = before + time.monotonic() - started
         images = len(batches) * self.batches.batch_size
@@ -271,18 +291,30 @@ class Trainer:
         assert self.validation is not None, "checked by the caller"
         scores = quick_scores(self.averaged_generator, self.validation, device=self.device)
         if self.out:
-            self._write_samples(self.out / "samples" / f"{self.step:08d}.png")
+            checkpoints.save_best(self.out, self.averaged_generator, self.recipe, self.step, scores["psnr"])
         return {f"val_{name}": value for name, value in scores.items()}
 
-    def _write_samples(self, path: Path) -> None:
+    def _sample_due(self) -> bool:
+        if self.out is None or distributed.rank() or (self.validation is None and self.sample_every is None):
+            return False
+        if not self._sampled and self.seconds >= FIRST_SAMPLE_SECONDS:
+            return True
+        if self.sample_every is None:
+            return self._validation_due()
+        return self.step % self.sample_every == 0 or self.step == self.target_steps
+
+    def _write_samples(self) -> None:
         from PIL import Image
 
-        assert self.validation is not None, "checked by the caller"
-        rows = quick_look(self.averaged_generator, self.validation, device=self.device)
+        assert self.out is not None, "checked by the caller"
+        path = self.out / "samples" / f"{self.step:08d}.png"
+        source = self.source if self.validation is None else self.validation
+        rows = quick_look(self.averaged_generator, source, device=self.device)
         picture = torch.cat([torch.cat(list(row), 2) for row in rows], 1)
         try:
             path.parent.mkdir(exist_ok=True)
             Image.fromarray(picture.permute(1, 2, 0).numpy()).save(path)
+            self._sampled = True
         except OSError as error:
             raise RunError(f"cannot write {path}: {error.strerror or error}; free some space") from error
 
@@ -305,6 +337,7 @@ class Trainer:
             return
         validation = None if self.validation is None else _describe(self.validation)
         settings = {"seed": self.seed, "save_every": self.save_every, "validate_every": self.validate_every}
+        settings |= {"keep_every": self.keep_every, "sample_every": self.sample_every}
         described = {"train": _describe(self.source), "validation": validation, **settings}
         try:
             checkpoints.remove_run(self.out)  # last: what can fail has been done, and the old run is still there
@@ -320,7 +353,12 @@ class Trainer:
         write_atomic(self.out / "recipe.json", self.recipe.to_json().encode())
         self._folder_ready = True
 
+    def _keep_due(self) -> bool:
+        return self.keep_every is not None and self.step % self.keep_every == 0
+
     def _save_due(self) -> bool:
+        if self._keep_due():
+            return True
         if self.save_every is not None:
             return self.step % self.save_every == 0
         due = time.monotonic() - self._last_save > SAVE_SECONDS
@@ -338,16 +376,18 @@ class Trainer:
             if distributed.rank() == 0:
                 generator = self.averaged_generator  # calibrated before it is packed
                 tensors, state = self.networks.pack()
-                checkpoints.save_checkpoint(self.out, self.step, tensors, {"seconds": self.seconds, **state})
-                self._write_generator(generator)
+                weights = self._pack(generator)
+                checkpoints.save_checkpoint(
+                    self.out, self.step, tensors, {"seconds": self.seconds, **state},
+                    weights=weights if self._keep_due() else None, keep_every=self.keep_every,
+                )  # fmt: skip
+                write_atomic(self.out / "generator.safetensors", weights)
             self._name_folder()  # after the weights: a run that began with given ones must not be resumed without
             distributed.wait()
         self._last_save, self._saved_at = time.monotonic(), self.step
 
-    def _write_generator(self, generator: nn.Module) -> None:
-        assert self.out is not None, "checked by the caller"
-        path, extra = self.out / "generator.safetensors", {"step": str(self.step)}
-        checkpoints.save_generator(path, generator, self.recipe, extra=extra)
+    def _pack(self, generator: nn.Module) -> bytes:
+        return checkpoints.pack_generator(generator, self.recipe, extra={"step": str(self.step)})
 
     @classmethod
     def resume(
@@ -371,7 +411,7 @@ class Trainer:
         source = _same_data(out, described["train"], source)
         if described["validation"] is not None:
             validation = _same_data(out, described["validation"], validation)
-        settings = {name: described[name] for name in ("seed", "save_every", "validate_every")}
+        settings = {name: described[name] for name in ("seed", "save_every", "validate_every", *SETTINGS_ADDED)}
         if target:
             recipe = recipe.replace(**target)
         trainer = cls(
@@ -397,7 +437,8 @@ class Trainer:
         if distributed.rank() == 0:
             write_atomic(self.out / "recipe.json", self.recipe.to_json().encode())
             self._history.write()
-            self._write_generator(self.averaged_generator)
+            write_atomic(self.out / "generator.safetensors", self._pack(self.averaged_generator))
+            self._sampled = any((self.out / "samples").glob("*.png"))
 
 
 def needs_new_run(recipe: Recipe, other: Recipe) -> list[str]:
@@ -411,7 +452,9 @@ def needs_new_run(recipe: Recipe, other: Recipe) -> list[str]:
 def _read_source(out: Path) -> dict[str, Any]:
     path = out / "source.json"
     described = checkpoints.read_json(path)
-    if not _fits(described, SETTINGS) or not _fits(described["train"], SOURCE):
+    if isinstance(described, dict):
+        described = dict.fromkeys(SETTINGS_ADDED) | described
+    if not _fits(described, SETTINGS | SETTINGS_ADDED) or not _fits(described["train"], SOURCE):
         raise CheckpointError(f"expected {path} to name {', '.join(SETTINGS)}, and of its data {', '.join(SOURCE)}")
     if described["validation"] is not None and not _fits(described["validation"], SOURCE):
         raise CheckpointError(f"expected {path} to name of its validation {', '.join(SOURCE)}")

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import shutil
 from pathlib import Path
@@ -31,6 +32,17 @@ def test_generator_round_trip(tmp_path: Path, recipe: Recipe, generator, dtype, 
     assert loaded_recipe == recipe and metadata["step"] == "7" and not loaded.training
     assert all(p.dtype == torch.float32 for p in loaded.parameters())
     torch.testing.assert_close(loaded(L), generator(L), atol=tolerance, rtol=0)
+
+
+def test_the_same_weights_give_the_same_file(tmp_path: Path, recipe: Recipe, generator) -> None:
+    """safetensors writes metadata in an order that changes from call to call."""
+    extra = {name: name for name in "zyxwvabc"}
+    files = [checkpoints.pack_generator(generator, recipe.replace(name="Łódź"), extra=extra) for _ in range(8)]
+    assert len(set(files)) == 1
+    (tmp_path / "g.safetensors").write_bytes(files[0])
+    loaded, loaded_recipe, metadata = checkpoints.load_generator(tmp_path / "g.safetensors")
+    assert loaded_recipe.name == "Łódź" and metadata.items() >= extra.items()
+    assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), generator.parameters(), strict=True))
 
 
 def test_half_precision_halves_the_file(tmp_path: Path, recipe: Recipe, generator) -> None:
@@ -107,6 +119,28 @@ def test_checkpoint_round_trip_and_the_last_two_are_kept(tmp_path: Path) -> None
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["00000010", "00000015"]
 
 
+def test_every_so_many_steps_a_checkpoint_is_kept_for_good(tmp_path: Path, recipe: Recipe, generator) -> None:
+    weights = checkpoints.pack_generator(generator, recipe)
+    for step in range(5, 45, 5):
+        checkpoints.save_checkpoint(tmp_path, step, TENSORS, {}, keep_every=15, weights=weights)
+    kept = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == [15, 30, 35, 40]
+    assert checkpoints.load_generator(tmp_path / "checkpoints/00000015/weights/generator.safetensors")[1] == recipe
+    loaded = checkpoints.load_checkpoint(tmp_path)
+    assert loaded is not None and loaded[0].keys() == TENSORS.keys() and loaded[1] == {"step": 40}
+
+
+def test_the_best_weights_are_those_with_the_highest_score(tmp_path: Path, recipe: Recipe, generator) -> None:
+    assert checkpoints.read_best(tmp_path) is None
+    for step, score in enumerate((math.nan, -5.0, 20.5, 20.4, 20.5, math.nan)):
+        checkpoints.save_best(tmp_path, generator, recipe, step, score)
+    assert checkpoints.read_best(tmp_path) == (2, 20.5)
+    path = tmp_path / "best/generator.safetensors"
+    path.write_bytes(path.read_bytes()[:50])
+    checkpoints.save_best(tmp_path, generator, recipe, 9, 3.0)
+    assert checkpoints.read_best(tmp_path) == (9, 3.0)
+
+
 def test_saving_a_step_again_replaces_it_and_newer_ones_lose_their_name(tmp_path: Path) -> None:
     for step in (5, 10, 5):
         checkpoints.save_checkpoint(tmp_path, step, TENSORS, {})
@@ -158,7 +192,7 @@ LEAVES_THE_NEWEST = {name for name in DAMAGE if "latest" in name}
 
 @pytest.mark.parametrize("name", DAMAGE)
 def test_a_damaged_checkpoint_is_replaced_by_the_one_before_it(tmp_path: Path, name: str) -> None:
-    """Two checkpoints are kept so that one may be damaged; what is lost is said, and the next save keeps the good one."""
+    """What is lost is said, and the next save keeps the whole one."""
     for step in (5, 10):
         checkpoints.save_checkpoint(tmp_path, step, TENSORS, {})
     DAMAGE[name](tmp_path)

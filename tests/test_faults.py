@@ -78,7 +78,7 @@ def test_struck_at_each_call_of_a_save_a_whole_checkpoint_is_left(tmp_path: Path
 
 
 @pytest.mark.parametrize("strike", [kill, full_disk])
-@pytest.mark.parametrize("name", ["generator.safetensors", "history.csv", "recipe.json", "latest"])
+@pytest.mark.parametrize("name", ["generator.safetensors", "history.csv", "recipe.json", "latest", "best"])
 def test_struck_at_each_call_a_file_is_the_old_or_the_new_one(
     tmp_path: Path, recipe: Recipe, name: str, strike
 ) -> None:
@@ -89,6 +89,8 @@ def test_struck_at_each_call_a_file_is_the_old_or_the_new_one(
     def write(value: int) -> None:
         if name == "generator.safetensors":
             checkpoints.save_generator(path, generator, recipe, extra={"step": str(value)})
+        elif name == "best":
+            checkpoints.save_best(tmp_path, generator, recipe, value, float(value))
         elif name == "history.csv":
             history.rows = [{"step": step, "l1": 0.5, "seconds": 1.0} for step in range(value)]
             history.write()
@@ -96,14 +98,19 @@ def test_struck_at_each_call_a_file_is_the_old_or_the_new_one(
             write_atomic(path, str(value).encode())
 
     def content() -> object:
-        # The order of what a header says is not always the same.
-        return checkpoints.load_generator(path)[2] if name == "generator.safetensors" else path.read_bytes()
+        return (path / "generator.safetensors" if name == "best" else path).read_bytes()
+
+    def begin(_: int = 0) -> None:
+        shutil.rmtree(tmp_path / "best", ignore_errors=True)
+        write(3)
 
     known = []
+    begin()
     for value in (3, 7):
         write(value)
         known.append(content())
-    for n in moments(lambda: write(7), strike, lambda n: write(3)):
+    assert known[0] != known[1]
+    for n in moments(lambda: write(7), strike, begin):
         assert content() in known, n
 
 
@@ -218,13 +225,20 @@ def test_where_nothing_can_be_locked_there_is_no_lock(tmp_path: Path, monkeypatc
         assert (tmp_path / ".lock").is_file()
 
 
+def test_a_file_in_place_of_the_folder_is_refused_before_training(tmp_path: Path, recipe: Recipe, source) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(RunError, match="file is a file; choose another folder"):
+            Trainer(recipe, source, out=out)
+
+
 def test_a_folder_that_is_deleted_under_the_run_is_one_line(tmp_path: Path, recipe: Recipe, source) -> None:
     run = tmp_path / "run"
     trainer = Trainer(recipe.replace(steps=50), source, validation=source, out=run, save_every=2, validate_every=3)
     records = trainer.run()
     next(records), next(records)
     shutil.rmtree(run)
-    with pytest.raises(RunError, match=r"cannot write .*samples.*No such file"):
+    with pytest.raises(RunError, match=r"cannot write .*best.*No such file"):
         for _ in records:
             pass
     with pytest.raises(RunError, match="which is gone; start the run again"):
@@ -238,7 +252,7 @@ def test_a_file_in_place_of_the_folder_is_one_line(tmp_path: Path, capsys: pytes
     flags = "train --data scenes --size 16 --width 4 --d-width 4 --batch-size 2 --steps 1 --device cpu --out"
     assert main([*flags.split(), str(tmp_path / "file" / "run")]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line and "step/s" not in line]
-    assert len(lines) == 1 and "cannot make the run's folder" in lines[0] and "Not a directory" in lines[0]
+    assert len(lines) == 1 and f"{tmp_path / 'file'} is a file; choose another folder" in lines[0]
 
 
 # --- files of a run that were made by hand -----------------------------------------------------------------------

@@ -9,6 +9,8 @@ import multiprocessing
 import random
 import signal
 import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +20,12 @@ import torch
 from conftest import make_source
 from PIL import Image
 
-from colorlib import checkpoints
+from colorlib import checkpoints, training
 from colorlib.color import split_lab, to_float
 from colorlib.datasets import open_source
 from colorlib.errors import CheckpointError, RunError, TrainingDiverged
-from colorlib.recipes import RECIPES, Recipe
+from colorlib.inference import Colorizer
+from colorlib.recipes import RECIPES, Recipe, build_generator
 from colorlib.training import TIMING_COLUMNS, Trainer
 
 
@@ -65,6 +68,8 @@ def test_interrupted_training_ends_with_the_same_weights_and_history(tmp_path: P
     files = [checkpoints.load_checkpoint(tmp_path / folder) for folder in ("whole", "cut")]
     for group in files[0][0]:
         assert_equal_weights(files[0][0][group], files[1][0][group])
+    best = [tmp_path / folder / "best" / "generator.safetensors" for folder in ("whole", "cut")]
+    assert best[0].read_bytes() == best[1].read_bytes()
     histories = [pd.read_csv(tmp_path / folder / "history.csv") for folder in ("whole", "cut")]
     pd.testing.assert_frame_equal(*(h.drop(columns=list(TIMING_COLUMNS)) for h in histories))
 
@@ -209,6 +214,75 @@ def test_what_a_run_leaves_on_disk(tmp_path: Path, source, recipe: Recipe) -> No
     generator, loaded_recipe, metadata = checkpoints.load_generator(out / "generator.safetensors")
     assert metadata["step"] == "6" and loaded_recipe == recipe
     assert_equal_weights(weights(generator), weights(trainer.generator))
+
+
+class Killed(BaseException):
+    """As after SIGKILL, nothing in the library handles it."""
+
+
+@pytest.mark.parametrize("score", [lambda step: step, lambda step: -step, lambda step: -abs(step - 4)])
+def test_the_best_weights_outlive_a_kill(
+    tmp_path: Path, source, recipe: Recipe, monkeypatch: pytest.MonkeyPatch, score: Callable[[int], float]
+) -> None:
+    """The last checkpoint before the kill is of step 3, and steps 4 and 5 may have written better weights."""
+    recipe, options = recipe.replace(ema_decay=0.9), {"validation": source, "validate_every": 1, "save_every": 3}
+
+    def train(trainer: Trainer, until: int | None = None) -> None:
+        scores = {"ab_mae": 0.1, "chroma_ratio": 1.0, "grey_psnr": 2.0}
+        monkeypatch.setattr(training, "quick_scores", lambda *_, **__: {**scores, "psnr": float(score(trainer.step))})
+        for record in trainer.run():
+            if record.step == until:
+                raise Killed
+
+    train(whole := Trainer(recipe, source, out=tmp_path / "whole", **options))
+    with pytest.raises(Killed):
+        train(Trainer(recipe, source, out=tmp_path / "cut", **options), until=5)
+    resumed = Trainer.resume(tmp_path / "cut", source, validation=source)
+    assert resumed.step == 3
+    train(resumed)
+    best = [(tmp_path / run / "best/generator.safetensors").read_bytes() for run in ("whole", "cut")]
+    assert best[0] == best[1]
+    expected = max(range(1, whole.step + 1), key=score)
+    assert checkpoints.read_best(tmp_path / "cut") == (expected, float(score(expected)))
+    assert Colorizer.load(tmp_path / "cut" / "best", "cpu").recipe == recipe
+
+
+def test_a_new_run_in_the_folder_forgets_the_best_weights_of_the_old_one(tmp_path: Path, source, recipe) -> None:
+    run_to_end(Trainer(recipe.replace(steps=1), source, validation=source, out=tmp_path))
+    checkpoints.save_best(tmp_path, build_generator(recipe), recipe, 1, 99.0)
+    run_to_end(Trainer(recipe.replace(steps=2), source, validation=source, out=tmp_path, overwrite=True))
+    assert checkpoints.read_best(tmp_path)[1] < 99
+
+
+def test_checkpoints_and_samples_of_every_so_many_steps(tmp_path: Path, source, recipe: Recipe) -> None:
+    """Without validation images the samples show training images; a resumed run keeps the rhythm."""
+    run_to_end(Trainer(recipe.replace(steps=11), source, out=tmp_path, keep_every=4, sample_every=3), steps=6)
+    run_to_end(Trainer.resume(tmp_path, source))
+    names = {
+        folder: sorted(path.stem for path in (tmp_path / folder).iterdir()) for folder in ("samples", "checkpoints")
+    }
+    assert [int(name) for name in names["samples"]] == [3, 6, 9, 11]
+    assert [int(name) for name in names["checkpoints"]] == [4, 8, 11]
+    assert Colorizer.load(tmp_path / "checkpoints/00000004/weights", "cpu").recipe.steps == 11
+
+
+def test_the_first_sample_is_there_within_a_minute(
+    tmp_path: Path, source, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "FIRST_SAMPLE_SECONDS", 0.0)
+    for start in (lambda: Trainer(recipe, source, validation=source, out=tmp_path, validate_every=5),
+                  lambda: Trainer.resume(tmp_path, source, validation=source)):  # fmt: skip
+        run_to_end(start(), steps=2)
+        assert [path.stem for path in (tmp_path / "samples").iterdir()] == ["00000001"]
+
+
+def test_batch_norm_under_a_gradient_penalty_is_warned_of(source, recipe: Recipe) -> None:
+    punished = recipe.replace(adversarial="wasserstein", lambda_gp=10.0)
+    with pytest.warns(UserWarning, match="batch norm in a critic"):
+        Trainer(punished.replace(norm="batch"), source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Trainer(punished.replace(norm="layer"), source)
 
 
 def test_an_existing_run_is_refused_unless_overwritten(tmp_path: Path, source, recipe: Recipe) -> None:
@@ -360,8 +434,10 @@ def test_sizes_the_networks_or_the_data_cannot_take(source, recipe: Recipe) -> N
 def _train(out: Path, recipe: Recipe) -> None:
     torch.set_num_threads(1)
     source = make_source()
-    trainer = Trainer.resume(out, source) if checkpoints.is_run(out) else Trainer(recipe, source, out=out, save_every=1)
-    run_to_end(trainer)
+    if checkpoints.is_run(out):
+        run_to_end(Trainer.resume(out, source, validation=source))
+    else:
+        run_to_end(Trainer(recipe, source, validation=source, out=out, save_every=1, validate_every=7))
 
 
 def _latest_step(run: Path) -> int:
@@ -402,6 +478,8 @@ def test_killed_at_twenty_random_moments_it_ends_with_the_same_weights(
         assert process.exitcode == 0
     for name in ("generator.safetensors", f"checkpoints/{recipe.steps:08d}/discriminator.safetensors"):
         assert_equal_weights(checkpoints.read_tensors(out / name), checkpoints.read_tensors(tmp_path / "whole" / name))
+    for name in ("generator.safetensors", "best/generator.safetensors"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 # --- every preset --------------------------------------------------------------------------------------------
