@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status. Expected failures become one line on stderr."""
     args = list(sys.argv[1:] if argv is None else argv)
     try:
-        with _short_warnings():
+        with _encodable_output(), _short_warnings():
             return _run(args)
     except (ColorlibError, ValueError, OSError) as error:
         return _fail(one_line(error))
@@ -96,6 +96,25 @@ def _reason(message: str) -> str:
     known = [flag for text in more if text.startswith("Perhaps") for flag in re.findall(r"--[\w-]+", text)]
     reason = reason.partition(" Got errors:")[0].rstrip(".")
     return f"{reason}; perhaps you meant {' or '.join(known)}" if known else reason
+
+
+@contextlib.contextmanager
+def _encodable_output() -> Iterator[None]:
+    """Print characters that the output's encoding lacks as escapes, such as `\\u0141`.
+
+    On Windows, output that is piped into a file or another program is encoded in a code page of 256 characters. A file
+    name with another character would end the command in an error, although the work is done.
+    """
+    streams = [stream for stream in (sys.stdout, sys.stderr) if getattr(stream, "errors", None) == "strict"]
+    streams = [stream for stream in streams if hasattr(stream, "reconfigure")]
+    for stream in streams:
+        stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        for stream in streams:
+            with contextlib.suppress(OSError, ValueError):  # closed meanwhile
+                stream.reconfigure(errors="strict")
 
 
 @contextlib.contextmanager

@@ -18,6 +18,10 @@ from colorlib.recipes import RECIPES, TARGETS, Recipe, find_recipe
 Data = Annotated[str, arg(help="scenes, photos, folder:PATH, kaggle:PATH, or a set that `colorlib data list` names.")]
 Device = Annotated[str, arg(help="Where to compute: auto, cpu, cuda, cuda:N or mps; auto is cuda, else mps, else cpu.")]
 Compile = Annotated[bool, arg(help="Run the networks through torch.compile: slow to start, then faster steps.")]
+Log = Annotated[
+    Literal["none", "tensorboard"],
+    arg(help="Write losses and samples to OUT/tensorboard too; needs the package tensorboard."),
+]
 Weights = Annotated[str, arg(help="Name of weights that ship with colorlib, a run's folder, or a weights file.")]
 
 
@@ -81,6 +85,11 @@ class TrainFlags:
     device: Device = "auto"
     save_every: int | None = None
     """Steps between checkpoints; None: every five minutes."""
+    keep_every: int | None = None
+    """Keep for good the checkpoint of each multiple of so many steps; None: only the last two are kept."""
+    sample_every: int | None = None
+    """Steps between pictures in OUT/samples; None: at each validation, and the first within a minute."""
+    log: Log = "none"
     compile: Compile = False
 
     @classmethod
@@ -133,6 +142,7 @@ class ResumeFlags:
     data: str | None = None
     """Where the same data are now, if they were moved; None: where they were."""
     device: Device = "auto"
+    log: Log = "none"
     compile: Compile = False
 
     def target(self) -> dict[str, Any]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from colorlib import distributed
+from colorlib.errors import ColorlibError
 from colorlib.history import Record
 from colorlib.training import FLUSH_EVERY, Trainer
 
@@ -61,6 +65,38 @@ class Progress:
 
     def _position(self) -> int:
         return self.trainer.step if self.steps else min(int(self.trainer.seconds), self.total)
+
+
+def check_log(log: str) -> None:
+    """Raise ColorlibError if `log` names a package that is not installed."""
+    if log == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
+        raise ColorlibError("--log tensorboard needs the package tensorboard: pip install tensorboard")
+
+
+@contextmanager
+def open_log(log: str, trainer: Trainer) -> Iterator[Callable[[Record], None]]:
+    """A function that writes a record and its sample to RUN/tensorboard, or does nothing if `log` is none."""
+    if log == "none" or distributed.rank():
+        yield lambda record: None
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    assert trainer.out is not None, "the command line always gives a folder"
+    samples = trainer.out / "samples"
+    # What a run logged after the step at which it goes on is replaced.
+    with SummaryWriter(str(trainer.out / "tensorboard"), purge_step=trainer.step + 1) as writer:
+
+        def note(record: Record) -> None:
+            # Reading a record waits for the device, which it does at these steps anyway.
+            if record.step % FLUSH_EVERY == 0 or "val_psnr" in record:
+                for name, value in record.as_dict().items():
+                    if name != "step":
+                        writer.add_scalar(name, value, record.step)
+            if (sample := samples / f"{record.step:08d}.png").is_file():
+                with Image.open(sample) as picture:
+                    writer.add_image("samples", np.asarray(picture.convert("RGB")), record.step, dataformats="HWC")
+
+        yield note
 
 
 @contextmanager

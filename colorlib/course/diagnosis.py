@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from colorlib.history import compare_with_grey
 from colorlib.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _worse_than_grey(history: pd.DataFrame, recipe: Recipe) -> str:
     psnr, grey = _last(history, "val_psnr", 1), _last(history, "val_grey_psnr", 1)
     if not psnr < grey:
         return ""
-    return f"the pictures are worse than grey: {psnr:.1f} dB against {grey:.1f}; wait, or lower both learning rates"
+    return compare_with_grey(psnr, grey)
 
 
 def _rising_error(history: pd.DataFrame, recipe: Recipe) -> str:
