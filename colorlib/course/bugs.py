@@ -1,7 +1,7 @@
-"""Real bugs in small: what the hidden tests of notebook 13 judge a student's own test on.
+"""Small versions of real bugs, on which notebook 13 tries the tests that students write.
 
-Each group holds versions of one function or network with the bug and without it, written in more than one way, so
-that a test passes only if it looks at what the code does, and not at how it is written or at what it returns.
+Each group has versions of one function or network with the bug and without it, written in more than one way. So a
+test passes only if it examines what the code does, and not how the code is written or what it returns.
 """
 
 from __future__ import annotations
@@ -179,9 +179,7 @@ class BatchSpread(nn.Module):
 
 
 def _critic(middle: nn.Module, extra: int = 0) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(3, 8, 4, 2, 1), middle, nn.LeakyReLU(0.2), nn.Conv2d(8 + extra, 1, 4, 2, 1)
-    )  # fmt: skip
+    return nn.Sequential(nn.Conv2d(3, 8, 4, 2, 1), middle, nn.LeakyReLU(0.2), nn.Conv2d(8 + extra, 1, 4, 2, 1))
 
 
 def critics() -> dict[str, tuple[nn.Module, bool]]:

@@ -1,8 +1,8 @@
 """Colouring before deep learning: a palette, the statistics of a reference, matched samples, scribbles.
 
-Every method works on a single image and speaks the language of the generator, so that the same metrics and figures
-serve: L `(1, H, W)` goes in, ab `(2, H, W)` comes out, both in network scaling, to be put together by `color.join_lab`.
-References are sRGB `(3, H, W)` in 0..1. None of them knows what it is looking at: that is what is left to learn.
+Every method takes one image and has the interface of the generator, so that the same metrics and figures can be used:
+from L `(1, H, W)` it makes ab `(2, H, W)`, both in network scaling, and `color.join_lab` joins the two. References are
+sRGB `(3, H, W)` in 0..1. None of these methods recognises objects; that is what the networks of the course learn.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from colorlib.color import split_lab
 from colorlib.devices import make_rng
 
 UNPAINTED = -1
-# A tenth of a unit of Lab: the grey of a camera or of a six-digit matrix deviates by less, and is no colour to stretch.
+# A tenth of a unit of Lab. The noise of a grey picture deviates by less, and must not be stretched to a colour.
 SMALLEST_DEVIATION = 1e-3
 
 # Levin's eq. 2 divides by 2 sigma^2; the program published with the paper divides by 0.6 sigma^2 and is that much
@@ -70,11 +70,11 @@ def transfer_statistics(
     """L and ab of `target`, each channel shifted and stretched to the mean and deviation that `reference` has.
 
     Reinhard, Ashikhmin, Gooch and Shirley 2001, "Color transfer between images", IEEE CG&A 21(5), eq. 10 and 11. They
-    work in l-alpha-beta and match all three channels; here it is Lab, the space of this course, and lightness is
-    matched only on request, for a photograph keeps its own when it is colorized.
+    work in l-alpha-beta and match all three channels. Here the space is Lab, as everywhere in this course. Lightness is
+    matched only on request, because colorization keeps the photograph's own.
 
-    A grey target has no deviation to stretch. Its ab becomes the mean of the reference everywhere: one tint, which is
-    all that statistics can know, and the reason for `welsh`. Colours may leave the gamut; `join_lab` brings them back.
+    A grey target has no deviation to stretch: its ab becomes the mean of the reference, the same tint everywhere. This
+    is why `welsh` looks at each pixel. Colours may leave the gamut; `join_lab` brings them back.
     """
     L, ab = split_lab(target)
     L_reference, ab_reference = split_lab(reference)
@@ -83,15 +83,10 @@ def transfer_statistics(
 
 def _match(values: Float[Tensor, "c h w"], reference: Float[Tensor, "c h2 w2"]) -> Float[Tensor, "c h w"]:
     """Reinhard's eq. 10 and 11, channel by channel."""
-    mean, deviation = _mean_deviation(values)
-    wanted_mean, wanted_deviation = _mean_deviation(reference)
+    deviation, mean = torch.std_mean(values, dim=(1, 2), correction=0, keepdim=True)
+    wanted_deviation, wanted_mean = torch.std_mean(reference, dim=(1, 2), correction=0, keepdim=True)
     gain = torch.where(deviation > SMALLEST_DEVIATION, wanted_deviation / deviation, 1.0)
     return (values - mean) * gain + wanted_mean
-
-
-def _mean_deviation(values: Float[Tensor, "c h w"]) -> tuple[Float[Tensor, "c 1 1"], Float[Tensor, "c 1 1"]]:
-    mean = values.mean(dim=(1, 2), keepdim=True)
-    return mean, (values - mean).square().mean(dim=(1, 2), keepdim=True).sqrt()
 
 
 # ----------------------------------------------------------------------------- by samples
@@ -145,7 +140,7 @@ def jittered_grid(h: int, w: int, samples: int, rng: torch.Generator | None = No
 
 
 def _features(L: Float[Tensor, "1 h w"], window: int, texture: float) -> np.ndarray:
-    """What Welsh compares, a row a pixel: weighted lightness and weighted deviation around it."""
+    """The features that Welsh compares, one row for each pixel: weighted lightness and weighted deviation around it."""
     L = L.detach().cpu().double()
     _, variance = _local_statistics(L, window)
     return torch.stack([(1 - texture) * L.flatten(), texture * variance.sqrt().flatten()], dim=1).numpy()
@@ -159,7 +154,7 @@ def _local_statistics(
     def mean_of(x: Tensor) -> Tensor:
         return avg_pool2d(x[None], window, stride=1, padding=window // 2, count_include_pad=False)[0]
 
-    # Taken about the overall mean, where the difference of squares loses the fewest digits.
+    # Subtracting the overall mean first makes the difference of squares lose fewer digits.
     centred = values - values.mean()
     mean = mean_of(centred)
     return mean + values.mean(), (mean_of(centred.square()) - mean.square()).clamp(min=0)

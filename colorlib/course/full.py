@@ -1,4 +1,4 @@
-"""Training in full mode: says how long it will take, survives a session that dies, and stops after a while."""
+"""Train in full mode: announce the time, survive the end of a session, and stop at a limit."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from colorlib.recipes import Recipe
 from colorlib.training import Trainer
 
 LIMIT_SECONDS = 15 * 60.0
-TIMED_STEPS = 10  # the first ones, before the time is announced
+TIMED_STEPS = 10  # the first steps, from which the time is estimated
 
 
 def train_run(
     name: str, recipe: Recipe, source: Source, config: Config, *, validation: Source | None = None
 ) -> Trainer:
-    """Train a recipe in the folder `config.out / name`, or go on with the run that is there.
+    """Train a recipe in the folder `config.out / name`, or continue the run that is there.
 
-    Announces the time after a few steps. Stops after 15 minutes, unless `config.long`, and at `config.step_limit`;
-    when the cell is interrupted or the session ended (SIGTERM), saves first. The same cell run again goes on from
-    there. Raises RunError if the folder holds a run of another recipe.
+    Announces the time after a few steps. Stops after 15 minutes, unless `config.long`, and at `config.step_limit`. If
+    the cell is interrupted or the session ends (SIGTERM), it saves first. Running the same cell again continues from
+    there. Raises RunError if the folder has a run of another recipe.
     """
     trainer = _open(name, recipe, source, config, validation)
     steps = trainer.target_steps if config.step_limit is None else config.step_limit
@@ -44,7 +44,7 @@ def train_run(
                 print(f"stopped at step {record.step} and saved; run this cell again to go on{more}", flush=True)
                 break
     if came:
-        signal.raise_signal(came[0])  # now that all is saved: the cell ends as interrupted, or the process ends
+        signal.raise_signal(came[0])  # after saving, let the signal interrupt the cell or end the process
     return trainer
 
 
@@ -62,7 +62,7 @@ def _open(name: str, recipe: Recipe, source: Source, config: Config, validation:
 
 
 def _announcement(trainer: Trainer, steps: int | None, seconds: float, config: Config) -> str:
-    """How long the rest takes, by the first steps (the very first are slower, so it is rather too long)."""
+    """The time for the remaining steps, estimated from the first ones, which are slower than the rest."""
     if steps is None:
         return f"trains for {duration(60 * (trainer.recipe.minutes or 0))}"
     whole = seconds * (steps - trainer.step)
@@ -76,7 +76,7 @@ def _announcement(trainer: Trainer, steps: int | None, seconds: float, config: C
 
 
 def torchrun_command(recipe: Recipe, data: str, out: Path, *, processes: int, seed: int = 0) -> list[str]:
-    """The command that trains a recipe in several processes, one a GPU, or goes on with the run that `out` holds.
+    """The command that trains a recipe in several processes, one for each GPU, or continues the run in `out`.
 
     A notebook runs it as a subprocess: a process that has used a GPU cannot fork. `recipe.name` must be a preset's.
     """
@@ -88,7 +88,7 @@ def torchrun_command(recipe: Recipe, data: str, out: Path, *, processes: int, se
 
 
 def _changed(recipe: Recipe) -> list[str]:
-    """The flags that make a recipe of its preset."""
+    """The flags that turn the preset of a recipe's name into the recipe."""
     flags = []
     for name, value in recipe.changes().items():
         flag = name.replace("_", "-")

@@ -1,8 +1,8 @@
-"""Real or fake: pairs of a photograph and its colorization, a player who says which is fake, and the score.
+"""The game "real or fake": pairs of a photograph and its colorization, and the score of a player who picks the fake.
 
-As Isola et al. 2017 scored colorizations (section 4.1): each trial shows a real picture and a fake one side by side
-for a second; then the player says which was fake. What counts is how often the fake one was taken for real. A player
-who cannot tell them apart gets 50 %.
+This is the test of Isola et al. 2017 (section 4.1): each trial shows a real picture and a fake one side by side for a
+second, then the player says which was fake. The score is the share of fakes that were taken for real. A player who
+cannot tell them apart gets 50 %.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ SIDES: tuple[Side, Side] = ("left", "right")
 Picture = UInt8[Tensor, "3 h w"]
 Player = Callable[[Picture, Picture], Side]
 
-# Fakes taken for real, in per cent, and the half width that comes with it: Isola et al. 2017, the table "AMT real vs
-# fake test on colorization" (ImageNet, 256 px).
+# Fakes taken for real in per cent, and the half width of the interval: Isola et al. 2017, the table "AMT real vs fake
+# test on colorization" (ImageNet, 256 px).
 PUBLISHED = {
     "L2 regression": (16.3, 2.4),
     "pix2pix (L1 + cGAN)": (22.5, 1.6),
@@ -99,7 +99,7 @@ class Score:
         return self.fooled / self.shown if self.shown else float("nan")
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """The rates that such a score does not rule out: Clopper and Pearson's exact interval; 0 to 1 for no trials."""
+        """The rates that this score does not rule out: Clopper and Pearson's exact interval; 0 to 1 for no trials."""
         if not self.shown:
             return 0.0, 1.0
         bounds = binomtest(self.fooled, self.shown).proportion_ci(level, method="exact")
@@ -112,7 +112,7 @@ class Score:
         return f"{self.fooled} of {self.shown} fakes taken for real: {self.rate:.0%} (95 %: {low:.0%} to {high:.0%})"
 
 
-# --- players that are no people --------------------------------------------------------------------------------
+# --- players written as functions ------------------------------------------------------------------------------
 
 
 def play(trials: Trials, player: Player) -> Score:
@@ -140,7 +140,7 @@ def says_the_duller(left: Picture, right: Picture) -> Side:
 
 @dataclass
 class _State:
-    """How a game stands: the trial, the score, and what was said about the last practice pair."""
+    """The state of a game: the trial, the score, and the comment on the last practice pair."""
 
     trial: int = 0
     score: Score = field(default_factory=Score)
@@ -176,7 +176,7 @@ class Game(Pictured):
         return self._state.trial >= len(self.trials)
 
     def start(self) -> None:
-        """From the first pair on."""
+        """Start again with the first pair."""
         self._state = _State()
         self._show()
 
@@ -229,7 +229,7 @@ def _card(text: str) -> Figure:
 
 
 def score_figure(scores: dict[str, Score], published: Sequence[str] = tuple(PUBLISHED)) -> Figure:
-    """Rates with their intervals, from players here and as published for people on other pictures."""
+    """Draw rates with their intervals: of the given scores, and as published for people on other pictures."""
     figure = Figure(figsize=(7, 0.9 + 0.32 * (len(scores) + len(published))), layout="constrained")
     ax = figure.subplots()
     labels = [*scores, *(f"{name}, people" for name in published)]

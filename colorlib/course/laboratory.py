@@ -1,7 +1,7 @@
 """The laboratory: a training whose hyperparameters are controls, with its curves, pictures and diagnosis beside them.
 
-It holds the session, turns controls into a `Recipe`, and draws what the session saw. The game itself is the course's
-own `Trainer`.
+The panel turns its controls into a `Recipe`, gives it to a `Session`, and draws what the session reports. The training
+itself is done by the library's `Trainer`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from colorlib.datasets import Source, open_source
 from colorlib.figures import DASHES, FONT, PALETTE, png_bytes, to_numpy
 from colorlib.recipes import MAX_DEPTH, RECEPTIVE_FIELDS, RECIPES, Recipe
 
-STEPS = 1000  # of a recipe that was not trained yet
+STEPS = 1000  # the target of a recipe that has not been trained yet
 RATES = (1e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2)
 WEIGHTS = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 # The recipe that a loss starts from: its optimizer, norms and the weight of D's loss are not controls.
@@ -54,8 +54,8 @@ def make_recipe(
 ) -> Recipe:
     """The recipe of the panel's settings, made from the preset of its loss; `bound` is none, "clip C" or "penalty W".
 
-    A penalty goes with layer norm in D: under batch norm a sample's gradient depends on the others. Raises ValueError
-    for settings that do not go together.
+    A penalty brings layer norm into D, because under batch norm a sample's gradient depends on the others. Raises
+    ValueError for settings that do not go together.
     """
     kind, _, number = bound.partition(" ")
     preset = "wgan-gp" if loss == "wasserstein" and kind == "penalty" else PRESETS[loss]
@@ -83,7 +83,7 @@ class Laboratory(Pictured):
     others at the next Reset. `settings` are the first values, by the names of `make_recipe`.
 
     Args:
-        source, validation: what it trains on and is judged by; None: scenes at `size`.
+        source, validation: pictures for training, and held-out pictures; None: scenes at `size`.
         size: side of the pictures in pixels.
     """
 
@@ -103,7 +103,7 @@ class Laboratory(Pictured):
         self.buttons = {label: button(label, pressed) for label, pressed in buttons.items()}
         super().__init__([side_by_side(*self.controls.values()), side_by_side(*self.buttons.values())], ALT)
         self.problem = ""
-        self._lock = threading.Lock()  # the session's thread shows, and so do buttons and controls
+        self._lock = threading.Lock()  # the session's thread, buttons and controls all update the text
         self.session = Session(
             self.recipe,
             source or open_source("scenes", size),
@@ -118,20 +118,20 @@ class Laboratory(Pictured):
 
     @property
     def recipe(self) -> Recipe:
-        """What the controls are set to. Raises ValueError for settings that do not go together."""
+        """The recipe that the controls are set to. Raises ValueError for settings that do not go together."""
         return make_recipe(**{name: control.value for name, control in self.controls.items()}, size=self.size)
 
     def as_code(self) -> str:
-        """The recipe that is being trained as a line for coursework, with the steps trained so far."""
+        """The present recipe as a line of Python for coursework, with the steps trained so far."""
         trainer = self.session.trainer
         return as_code(trainer.recipe.replace(steps=trainer.step or STEPS))
 
     def train(self, steps: int) -> None:
-        """So many steps in the foreground: for a cell that waits, where nobody presses buttons."""
+        """Train in the foreground, for a cell that runs without anybody pressing buttons."""
         self.session.train(steps)
 
     def show(self, look: Look) -> None:
-        """Show how the session stands; it calls this from its own thread about once a second."""
+        """Show the state of the session, which calls this from its own thread about once a second."""
         figure = Figure(figsize=FIGSIZE, layout="constrained")
         draw_look(figure, look)
         self.image.value = png_bytes(figure)
@@ -147,7 +147,7 @@ class Laboratory(Pictured):
 
     def _pause(self) -> None:
         self.session.pause()
-        if self.session.state == "pausing":  # else the session shows, from its thread, where it stopped
+        if self.session.state == "pausing":  # otherwise the session's thread shows where it stopped
             self._say_state()
 
     def _reset(self) -> None:
@@ -174,7 +174,7 @@ class Laboratory(Pictured):
         self.text.value = f"{'<br>'.join(lines)}<br><code>{html.escape(self.as_code())}</code>"
 
     def try_controls(self, steps: int = 3) -> None:
-        """Train a few steps with each control moved. Raises AssertionError for one that changes no weight."""
+        """Train a few steps with each control moved. Raises AssertionError for a control that changes no weight."""
         usual = self._weights_after(steps, {})
         for name, control in self.controls.items():
             first, *between, last = positions(control)
@@ -183,7 +183,7 @@ class Laboratory(Pictured):
             assert changed, f"expected {name} to change what is trained, got the same weights"
 
     def _weights_after(self, steps: int, change: dict[str, Any]) -> float | None:
-        """The sum of the generator's weights' sizes after a short training; None for settings that cannot work."""
+        """The sum of the generator's absolute weights after a short training; None for settings that cannot work."""
         values = {name: control.value for name, control in self.controls.items()} | change
         here = self.session
         try:
@@ -220,7 +220,7 @@ def _controls(recipe: Recipe, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe(look: Look, problem: str = "") -> list[str]:
-    """The panel's text: how it stands, what is wrong, what stands out, what waits for a reset."""
+    """The panel's text: the state, errors, findings, and settings that wait for a reset."""
     lines = [f"{look.state}: step {look.step}" + (f", {_numbers(look)}" if look.step else "")]
     if look.failure:
         lines.append(f"{look.failure}. Press Reset")
@@ -263,7 +263,7 @@ def draw_look(figure: Figure, look: Look) -> None:
 
 
 def _curves(ax: Axes, look: Look, label: str, columns: dict[str, str]) -> None:
-    """Columns of the history that were measured, averaged over ten neighbours where they are dense."""
+    """Draw columns of the history. A column that is measured at every step is averaged over ten steps."""
     for i, (column, name) in enumerate(columns.items()):
         if column not in look.history:
             continue
@@ -277,5 +277,5 @@ def _curves(ax: Axes, look: Look, label: str, columns: dict[str, str]) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     if ax.lines:
         ax.legend(fontsize=FONT - 2, frameon=False)
-    if look.history.empty:  # else matplotlib makes up numbers
+    if look.history.empty:  # matplotlib would invent numbers
         ax.set(xticks=[], yticks=[])

@@ -1,4 +1,4 @@
-"""The two modes of a notebook: quick on any laptop, full where there is a GPU."""
+"""The two modes of a notebook: quick for any laptop, full for a machine with a GPU."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ KAGGLE_INPUT = Path("/kaggle/input")
 
 @dataclass(frozen=True)
 class Config:
-    """What the cells of a notebook depend on.
+    """The settings of a notebook.
 
-    `out` is the folder of the runs. `step_limit` cuts every full-mode training short, for tests; None: no limit.
-    `data` is where real photographs come from (a spec of `open_source`); None: what can be found.
+    `out` is the folder for runs. `step_limit` ends every full-mode training after so many steps, for tests; None: no
+    limit. `data` names the real photographs (a spec of `open_source`); None: see `find_photographs`.
     """
 
     mode: Mode
@@ -45,9 +45,9 @@ class Config:
         return steps if self.step_limit is None else min(steps, self.step_limit)
 
     def photographs(self, size: int, split: str = "train") -> Source:
-        """Real photographs for full mode: `data` if given, else the attached Kaggle set, else flowers102.
+        """Real photographs for full mode: `data`, or else those of `find_photographs`.
 
-        Raises DataError where none of them can be had, and says what to do.
+        Raises DataError, which says what to do, if they cannot be read or downloaded.
         """
         spec = self.data or find_photographs()
         try:
@@ -79,7 +79,7 @@ def configure(
     data: str | None = None,
     long: bool = False,
 ) -> Config:
-    """Choose the mode and say so. Each of these environment variables stands in for an argument that is not given.
+    """Choose the mode and print it. An environment variable replaces an argument that is not given.
 
     Args:
         mode: "quick" or "full"; "auto" is full with a GPU (COLORLIB_MODE).

@@ -1,16 +1,18 @@
-"""Make a modern photograph old, one fault at a time: what film, time and the scanner do to a picture.
+"""Make a modern photograph look old: the faults of film, of age and of a scanner, one function each.
 
-Every function takes a picture and returns a picture, `H x W x 3` of uint8. What is grey has three equal channels.
+Every function takes a picture and returns a picture, `H x W x 3` of uint8. A grey picture has three equal channels.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from colorlib.color import linear_to_srgb, srgb_to_linear, to_float
 from colorlib.figures import to_numpy
+from colorlib.upsampling import as_batch
 
 Picture = UInt8[np.ndarray, "h w 3"]
 
@@ -33,8 +35,7 @@ def film(picture: Picture, kind: str) -> Picture:
     """
     if kind not in FILMS:
         raise ValueError(f"expected a film of {', '.join(FILMS)}, got {kind!r}")
-    light = srgb_to_linear(to_float(torch.from_numpy(np.ascontiguousarray(picture)).movedim(-1, 0)))
-    seen = (torch.tensor(FILMS[kind])[:, None, None] * light).sum(dim=0, keepdim=True)
+    seen = (torch.tensor(FILMS[kind])[:, None, None] * _light(picture)).sum(dim=0, keepdim=True)
     return to_numpy(linear_to_srgb(seen.expand(3, -1, -1)))
 
 
@@ -45,8 +46,7 @@ def fade(picture: Picture, black: float = 90, white: float = 190) -> Picture:
 
 def tone(picture: Picture, colour: tuple[float, float, float] = SEPIA) -> Picture:
     """Tone a grey picture: every grey becomes a brown that returns these shares of its light."""
-    light = srgb_to_linear(to_float(torch.from_numpy(np.ascontiguousarray(picture)).movedim(-1, 0)))
-    return to_numpy(linear_to_srgb(light * torch.tensor(colour)[:, None, None]))
+    return to_numpy(linear_to_srgb(_light(picture) * torch.tensor(colour)[:, None, None]))
 
 
 def grain(picture: Picture, rng: np.random.Generator, strength: float = 18) -> Picture:
@@ -71,10 +71,14 @@ def scratch(picture: Picture, rng: np.random.Generator, scratches: int = 12, spe
 
 
 def on_a_page(picture: Picture, paper: int = 24, lid: int = 16) -> UInt8[np.ndarray, "page_h page_w 3"]:
-    """As it comes out of a scanner: a margin of paper around it, and the dark lid around that, in pixels."""
+    """Add what a scanner sees around a photograph: a margin of paper, and around it the dark lid, both in pixels."""
     page = np.pad(picture, ((paper, paper), (paper, paper), (0, 0)))
     page[:paper] = page[-paper:] = page[:, :paper] = page[:, -paper:] = PAPER
     return np.pad(page, ((lid, lid), (lid, lid), (0, 0)), constant_values=14)
+
+
+def _light(picture: Picture) -> Float[Tensor, "3 h w"]:
+    return srgb_to_linear(to_float(as_batch(np.ascontiguousarray(picture))))[0]
 
 
 def _levels(values: np.ndarray) -> Picture:

@@ -1,4 +1,4 @@
-"""Is what you built the same as the library's? Asked with random parameters, outputs and gradients, not by looking."""
+"""Compare what a student built with the library's: outputs and gradients for the same random parameters."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Traced = list[tuple[str, Tensor]]
 
 
 def _randomise(module: nn.Module) -> None:
-    """Every parameter and statistic random, so that no two of them can be mistaken for one another."""
+    """Make every parameter and statistic random, so that an exchange of two of them shows."""
     rng = torch.Generator().manual_seed(SEED)
     for parameter in module.parameters():
         # about as large as usual weights: the signal neither dies nor explodes over many layers

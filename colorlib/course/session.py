@@ -1,6 +1,6 @@
-"""A training that can be started, changed, paused and begun anew while it runs: what the laboratory's panel drives.
+"""A training that can be started, changed, paused and reset while it runs, for the panel of the laboratory.
 
-It runs in a thread of its own, so that whoever presses "pause" is heard at once. It knows no widget.
+The training runs in its own thread, so that "Pause" takes effect at once. This module uses no widgets.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from colorlib.training import Trainer, needs_new_run
 State = Literal["ready", "training", "pausing", "paused", "failed"]
 
 ENDLESS = 10**9  # steps
-LOOK_SECONDS = 1.0  # between two looks, and more where looking takes long:
-PATIENCE = 0.5  # seconds for a step to end when it is to pause
-LOOK_SHARE = 0.2  # of the time at most goes into it
+LOOK_SECONDS = 1.0  # the shortest time between two looks
+LOOK_SHARE = 0.2  # the largest share of the time that looks may take
+PATIENCE = 0.5  # seconds that a pause waits for the current step
 VALIDATE_EVERY = 20
 N_SAMPLES = 8
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a training stands. `samples` are pictures in three rows: grey, predicted, true; `failure` is one line."""
+    """The state of a training. `samples` are pictures in three rows: grey, predicted, true; `failure` is one line."""
 
     state: State
     step: int
@@ -44,19 +44,19 @@ class Look:
     history: pd.DataFrame
     samples: UInt8[Tensor, "3 n 3 h w"]
     findings: list[Finding]
-    waiting: list[str]  # hyperparameters that were changed and take effect at the next reset
+    waiting: list[str]  # changed hyperparameters that take effect at the next reset
     failure: str = ""
 
 
 class Session:
-    """One training at a time, of whatever recipe it is told to use.
+    """One training at a time.
 
     Learning rates and the weights of the losses change while it trains; other hyperparameters wait for `reset`,
-    unless no step was taken yet.
+    unless no step has been taken yet.
 
     Args:
         recipe: the first recipe; its size is that of the pictures.
-        source, validation: what is trained on, and what is looked at.
+        source, validation: pictures for training, and held-out pictures.
         watch: called with a `Look` about once a second from the training thread, and after every command.
     """
 
@@ -76,7 +76,7 @@ class Session:
         self._begin(recipe)
 
     def _begin(self, recipe: Recipe) -> None:
-        """Stand at step 0 of a recipe; one that cannot work raises ValueError and leaves all as it is."""
+        """Prepare step 0 of a recipe. A recipe that cannot work raises ValueError and changes nothing."""
         check_batch(recipe, self.source)
         self.trainer = Trainer(
             recipe,
@@ -90,17 +90,17 @@ class Session:
 
     @property
     def state(self) -> State:
-        """What it is doing."""
+        """What the session is doing."""
         if self._busy:
             return "pausing" if self._stop.is_set() else "training"
         if self.failure:
             return "failed"
         return "paused" if self.trainer.step else "ready"
 
-    # --- commands: they return at once, but for `reset`, which waits for the step in hand -------------------
+    # --- commands: all return at once except `reset`, which waits for the current step -----------------------
 
     def start(self) -> None:
-        """Train, or go on, until `pause`. Does nothing while it trains or after a failure, which wants a reset."""
+        """Start or continue the training, until `pause`. Does nothing during a training or after a failure."""
         if self.state in ("training", "failed"):
             return
         self._join()
@@ -110,20 +110,20 @@ class Session:
         self._thread.start()
 
     def pause(self) -> None:
-        """Stop after the step in hand, and look. A long step is not waited for: until its end the state is pausing."""
+        """Stop after the current step, and look. This does not wait for a long step; the state is then "pausing"."""
         self._join(PATIENCE)
 
     def reset(self) -> None:
-        """Forget what was trained, and stand at step 0 of the recipe that is wanted."""
+        """Discard the training, and prepare step 0 of the wanted recipe."""
         self._join()
         self._begin(self.wanted)
         self.watch(self.look())
 
     def use(self, recipe: Recipe) -> None:
-        """Go on with another recipe, as far as that is possible. Raises ValueError for one that cannot work."""
+        """Continue with another recipe as far as possible. Raises ValueError for a recipe that cannot work."""
         check_batch(recipe, self.source)
         if self._busy:
-            self.wanted = recipe  # taken up after the step in hand
+            self.wanted = recipe  # used after the current step
             return
         if self.trainer.step == 0:
             self._begin(recipe)
@@ -133,14 +133,14 @@ class Session:
         self.watch(self.look())
 
     def train(self, steps: int) -> Look:
-        """So many steps in the foreground, for a cell that waits. What stood in the way is in `failure`."""
+        """Train in the foreground, for a cell that waits. An error is not raised but kept in `failure`."""
         self._join()
         self._stop.clear()
         self._train(steps)
         return self.look()
 
     def _join(self, patience: float | None = None) -> None:
-        """Ask for a stop, and wait for it, for so many seconds at most."""
+        """Request a stop, and wait for it for at most `patience` seconds (None: without limit)."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(patience)
@@ -160,7 +160,7 @@ class Session:
                         next_look = ended + max(LOOK_SECONDS, (ended - started) / LOOK_SHARE)
                     if self._stop.is_set():
                         break
-            _ = self.trainer.history  # the last losses are looked at only now
+            _ = self.trainer.history  # reads the last losses, which may raise TrainingDiverged
         except (ColorlibError, ValueError) as error:
             self.failure = str(error)
         finally:
@@ -168,18 +168,18 @@ class Session:
         self.watch(self.look())
 
     def _adjust(self) -> None:
-        """Take from the wanted recipe what can change in the middle of a run."""
+        """Apply those changes of the wanted recipe that are possible during a run."""
         waiting = self.waiting
         now = {name: getattr(self.trainer.recipe, name) for name in waiting}
         self.trainer.adjust(self.wanted.replace(**now) if waiting else self.wanted)
 
     @property
     def waiting(self) -> list[str]:
-        """The hyperparameters that a reset would change."""
+        """The hyperparameters that change at the next reset."""
         return needs_new_run(self.trainer.recipe, self.wanted)
 
     def look(self) -> Look:
-        """How it stands now. While it trains only the training thread may ask."""
+        """The present state. During a training only the training thread may call this."""
         trainer = self.trainer
         history = trainer.history
         findings = [] if self.failure else diagnose(history, trainer.recipe)
@@ -188,6 +188,6 @@ class Session:
 
 
 def check_batch(recipe: Recipe, source: Source) -> None:
-    """Raise ValueError for a batch or pictures larger than what there is."""
+    """Raise ValueError for a batch larger than the set, which a Trainer would reduce without a word."""
     if not source.endless and recipe.batch_size > len(source):
         raise ValueError(f"expected a batch of at most {len(source)}, the number of pictures, got {recipe.batch_size}")

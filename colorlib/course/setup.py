@@ -1,4 +1,4 @@
-"""What a notebook opens with: where it runs, with which versions, on which device, and what stands in its way."""
+"""The first cell of a notebook: it prints the platform, versions and device, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Platform = Literal["kaggle", "colab", "local"]
 NAMES: dict[Platform, str] = {"kaggle": "Kaggle", "colab": "Colab", "local": "your own machine"}
 KAGGLE_WORKING = Path("/kaggle/working")
 COLAB_CONTENT = Path("/content")
-# Installing another torch into these breaks what came with it; they offer a newer machine instead.
+# Another torch would break the packages that come with these platforms. They offer newer machines instead.
 NEWER_TORCH: dict[Platform, str] = {
     "kaggle": "choose the latest environment: Settings > Environment preferences",
     "colab": "choose the latest runtime version: Runtime > Change runtime type",
@@ -34,7 +34,7 @@ GPU: dict[Platform, str] = {
 
 
 def setup(notebook: str) -> None:
-    """Print what there is to work with and what is wrong with it, and show the picture that `notebook` ends in.
+    """Print platform, versions, device and problems, and show the picture with which `notebook` ends.
 
     `notebook` is its name without the ending, such as "01_colour". Raises ValueError for a name of another form.
     """
@@ -48,17 +48,17 @@ def setup(notebook: str) -> None:
 
 
 def platform() -> Platform:
-    """Where this runs. Kaggle is asked first: its machines carry Colab's package too."""
+    """The platform. Kaggle is tried first, because its machines have Colab's package too."""
     if "KAGGLE_KERNEL_RUN_TYPE" in os.environ:
         return "kaggle"
     return "colab" if "google.colab" in sys.modules else "local"
 
 
 def storage() -> Path:
-    """The folder in which runs are kept; it is not made here.
+    """The folder for runs; this function does not create it.
 
-    Kaggle keeps /kaggle/working when a notebook is saved. Colab keeps nothing but a mounted Drive. Elsewhere it is
-    `runs` in the course's own folder where the working folder is inside it, else in the working folder.
+    Kaggle keeps /kaggle/working when a notebook is saved. Colab keeps only a mounted Drive. Elsewhere it is the folder
+    `runs` of the course, or of the working folder if that is outside the course.
     """
     where = platform()
     if where == "kaggle":
@@ -102,7 +102,7 @@ def _device() -> str:
 
 
 def _mode() -> str:
-    """The mode that `configure` will choose, unless it is told another one."""
+    """The mode that `configure` chooses by default."""
     wanted = os.environ.get("COLORLIB_MODE") or "auto"
     if wanted != "auto":
         return f"{wanted} (COLORLIB_MODE)"
@@ -125,7 +125,7 @@ def _warnings() -> Iterator[str]:
 
 
 def _advice(failed: Check, where: Platform) -> str:
-    """A failed check in one line. The doctor's way out, `pip install torch`, is none on Kaggle and Colab."""
+    """A failed check in one line. On Kaggle and Colab another advice replaces `pip install torch`."""
     found = re.fullmatch(r'(?P<found>.*); pip install "(?P<wanted>.*)"', failed.text)
     if failed.name in IMPORTED and where in NEWER_TORCH and found:
         return f"{failed.name} {found['found']}, expected {found['wanted']}; {NEWER_TORCH[where]}"
@@ -136,7 +136,7 @@ def _advice(failed: Check, where: Platform) -> str:
 
 
 def _show_picture(notebook: str) -> None:
-    """Display the notebook's result from the package, in a notebook and where the package has one."""
+    """Display the picture of a notebook's result, if this runs in a notebook and the package has the picture."""
     pictures = resources.files("colorlib.course") / "pictures"
     png, text = pictures / f"{notebook}.png", pictures / f"{notebook}.txt"
     if png.is_file():

@@ -1,4 +1,4 @@
-"""The library's source in a notebook, with a link to the place it comes from."""
+"""Show the library's source in a notebook, with a link to its file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import colorlib
+from colorlib.cli.doctor import DISTRIBUTION
 
 
 def show_source(thing: Callable[..., Any] | type) -> None:
-    """Display the source of a function or class of colorlib. Raises ValueError for what colorlib does not hold."""
+    """Display the source of a function or class of colorlib. Raises ValueError for anything else."""
     from IPython.display import display
 
     text = source_markdown(thing)
@@ -21,7 +22,7 @@ def show_source(thing: Callable[..., Any] | type) -> None:
 
 
 def source_markdown(thing: Callable[..., Any] | type) -> str:
-    """The source as Markdown: a line that says where it stands, linked if the course's address is known, and code."""
+    """The source as Markdown: the file's name, as a link if the address of the course is known, and then the code."""
     module = getattr(thing, "__module__", None) or type(thing).__module__
     if not module.startswith("colorlib"):
         raise ValueError(f"expected a function or class of colorlib, got one of {module}")
@@ -35,8 +36,7 @@ def source_markdown(thing: Callable[..., Any] | type) -> str:
 def repository() -> str | None:
     """The public address of the course, None if it is not set."""
     try:
-        urls = metadata.metadata("colorlib-course").get_all("Project-URL") or []
+        urls = metadata.metadata(DISTRIBUTION).get_all("Project-URL") or []
     except metadata.PackageNotFoundError:
         return None
-    named = dict(url.split(", ", 1) for url in urls)
-    return named.get("Repository")
+    return dict(url.split(", ", 1) for url in urls).get("Repository")

@@ -1,4 +1,4 @@
-"""Your own photograph in colour: choose it, compare before and after, and keep the result with its mark."""
+"""A panel that colours a photograph of one's own: choose it, compare before and after, and save the marked result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from colorlib.images import ImageLike, ReadImage, read_image
 from colorlib.inference import Colorizer, save_marked
 from colorlib.upsampling import as_batch
 
-VIEW = 760  # pixels of the longer side of what is shown; what is saved has the photograph's own size
+VIEW = 760  # pixels of the longer side of the shown picture; the saved picture has the photograph's own size
 LINE = 3  # pixels between before and after
 ALT = "A photograph, its left part in grey as it was given, its right part in colour as the model guesses it."
 
@@ -29,7 +29,7 @@ class Studio(Pictured):
     """Upload a photograph, see it before and after, choose the strength of its colours, save it at full size.
 
     Args:
-        colorizer: what gives the colours.
+        colorizer: the model that predicts the colours.
         out: the folder that `Save` writes into.
         photo: the first photograph, a path or anything that `Colorizer.colorize` takes; `name` is what to call it.
     """
@@ -41,7 +41,7 @@ class Studio(Pictured):
             "split": slider(0, 100, value=50, step=1, label="% before"),
         }
         self.upload = upload("Photograph", self.open_photograph)
-        # Jupyter drops a message of more than 10 MB on its way to the kernel, and says nothing; a path has no limit.
+        # Jupyter silently drops messages of more than 10 MB to the kernel; a path has no such limit.
         self.path = text_field(
             "or, over 9 MB, its path", self._open_path, hint="photographs/grandmother.jpg, then Enter"
         )
@@ -53,7 +53,7 @@ class Studio(Pictured):
         self.open_photograph(name, photo)
 
     def open_photograph(self, name: str, photo: ImageLike) -> None:
-        """Show another photograph. For one that cannot be read a line says why, and the last one stays."""
+        """Show another photograph. If it cannot be read, a line says why and the present photograph stays."""
         try:
             read = read_image(photo)
             view = _view(read)
@@ -118,6 +118,6 @@ def compose(L: Float[Tensor, "1 1 h w"], ab: Float[Tensor, "1 2 h w"], before: f
 
 
 def _free(folder: Path, stem: str) -> Path:
-    """`folder/stem.png`, or with a number where that is taken: nothing is overwritten."""
+    """`folder/stem.png`, with a number if a file of that name exists: nothing is overwritten."""
     names = [stem, *(f"{stem}-{k}" for k in range(2, 1000))]
     return next(path for name in names if not (path := folder / f"{name}.png").exists())

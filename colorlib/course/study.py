@@ -1,6 +1,6 @@
-"""A search over hyperparameters that is kept in a file, so that one that was interrupted goes on where it stood.
+"""A search over hyperparameters that is kept in a file, so that an interrupted search can continue.
 
-It is Optuna, opened with care. Optuna is imported when it is first needed: it comes with the extra `sweep`.
+The search is Optuna's, which is imported on first use because it is optional (the extra `sweep`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def has_optuna() -> bool:
-    """Whether Optuna is there; prints in a line how to get it where it is not."""
+    """Whether Optuna is installed; if not, prints how to install it."""
     found = importlib.util.find_spec("optuna") is not None
     if not found:
         print("this section needs Optuna and is skipped: run %pip install optuna, then the notebook again")
@@ -25,18 +25,18 @@ def has_optuna() -> bool:
 
 
 def open_study(path: str | Path, *, seed: int = 0, startup: int = 3) -> optuna.Study:
-    """The study in a file, a new one if there is none: it minimises, and prunes what is worse than the median.
+    """The study in a file, or a new one. It minimises, and stops trials that are worse than the median.
 
-    Pruning begins after `startup` finished trials. The sampler is seeded by `seed` and by how many trials there are:
-    with `seed` alone, a study that is opened again would draw the same points once more. A trial that was cut off by
-    the end of its process is marked as failed, so one process at a time may hold the study.
+    Such pruning begins after `startup` finished trials. The sampler is seeded by `seed` and the number of trials: with
+    `seed` alone, a study that is opened again would draw the same points again. Trials that did not finish are marked
+    as failed, so only one process at a time may use a study.
     """
     import optuna
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # else every trial is a line
-    Path(f"{path}.lock").unlink(missing_ok=True)  # of a process that died while it wrote
-    # This lock, because Optuna's own choice needs links, which neither Windows nor a mounted Drive allows.
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # otherwise every trial prints a line
+    Path(f"{path}.lock").unlink(missing_ok=True)  # left behind by a process that died while it wrote
+    # Optuna's default lock needs links, which neither Windows nor a mounted Drive allows.
     journal = JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path)))
     study = optuna.create_study(
         study_name="study",
@@ -52,14 +52,14 @@ def open_study(path: str | Path, *, seed: int = 0, startup: int = 3) -> optuna.S
 
 
 def done(study: optuna.Study) -> int:
-    """How many trials came to a verdict: finished or pruned, but not failed."""
+    """The number of trials that finished or were pruned, without those that failed."""
     from optuna.trial import TrialState
 
     return len(study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED]))
 
 
 def go_on(study: optuna.Study, objective: Callable[[optuna.Trial], float], trials: int) -> None:
-    """Run trials until `trials` are done, those of earlier sittings included."""
+    """Run trials until `trials` are done, including those of earlier sittings."""
     study.optimize(objective, n_trials=max(0, trials - done(study)))
 
 
@@ -69,9 +69,9 @@ def study_of(
     ranges: Mapping[str, tuple[float, float]],
     choices: Mapping[str, Sequence[Any]],
 ) -> optuna.Study:
-    """A study in memory whose finished trials are rows of a table: a column a hyperparameter, and the score.
+    """A study in memory whose finished trials are the rows of a table, with a column for each hyperparameter.
 
-    `ranges` were searched on a logarithmic scale.
+    `ranges` are the hyperparameters that were searched on a logarithmic scale, `choices` those with a list of values.
     """
     import optuna
 
@@ -88,9 +88,9 @@ def study_of(
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
-    """How much each hyperparameter has to do with reaching the best tenth of the trials; they sum to 1.
+    """How much each hyperparameter matters for reaching the best tenth of the trials; the values sum to 1.
 
-    PED-ANOVA (Watanabe, Bansal and Hutter 2023): no chance in it, and no other package needed.
+    PED-ANOVA (Watanabe, Bansal and Hutter 2023), which is deterministic and needs no other package.
     """
     import optuna
 

@@ -1,6 +1,7 @@
-"""Sliders beside a figure, for ipywidgets 7.7 (Colab) and 8; a picture stands in where widgets do not run.
+"""Controls beside a figure, for ipywidgets 7.7 (Colab) and 8. Where widgets do not run, a stored picture is shown.
 
-The figure is drawn without pyplot and handed to an image widget as PNG: no output widget, no browser extension.
+The figure is drawn without pyplot and given to an image widget as PNG, so no output widget or browser extension is
+needed.
 """
 
 from __future__ import annotations
