@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from jaxtyping import Float
@@ -176,6 +176,40 @@ class ResidualUp(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"], skip: Float[Tensor, "b s 2*h 2*w"]) -> Float[Tensor, "b c2 2*h 2*w"]:
         enlarged = nn.functional.interpolate(self.reduce(x), scale_factor=2.0, mode="nearest")
         return self.merge(torch.cat([enlarged, skip], dim=1))
+
+
+class AdditiveUp(nn.Module):
+    """One step up a light decoder: fewer channels, twice the size, plus the encoder's map of that size.
+
+    Two 3x3 convolutions then refine the sum, as a residual. `dropout` sets whole channels to zero (Tompson et al. 2015,
+    "Efficient object localization using convolutional networks", section 3.2), for neighbouring pixels of a map agree.
+    """
+
+    def __init__(
+        self, in_channels: int, skip_channels: int, out_channels: int, *, norm: str = "batch", dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.reduce = conv_block(in_channels, out_channels, kernel=1, norm=norm, activation=nn.ReLU())
+        self.skip = conv_block(skip_channels, out_channels, kernel=1, norm="none")
+        self.dropout = nn.Dropout2d(dropout) if dropout > 0 else nn.Identity()
+        self.refine = nn.Sequential(
+            conv_block(out_channels, out_channels, norm=norm, activation=nn.ReLU()),
+            conv_block(out_channels, out_channels, norm=norm, activation=nn.ReLU()),
+        )
+
+    def forward(self, x: Float[Tensor, "b c h w"], skip: Float[Tensor, "b s 2*h 2*w"]) -> Float[Tensor, "b c2 2*h 2*w"]:
+        enlarged = nn.functional.interpolate(self.reduce(x), scale_factor=2.0, mode="bilinear")
+        joined = self.dropout(enlarged + self.skip(skip))
+        return joined + self.refine(joined)
+
+
+def each_output(stages: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
+    """What each of a chain of modules computes from the output of the one before."""
+    outputs = []
+    for stage in stages:
+        x = stage(x)
+        outputs.append(x)
+    return outputs
 
 
 @contextlib.contextmanager

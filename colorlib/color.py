@@ -87,6 +87,12 @@ def join_lab(
     return lab_to_rgb(lab, clip=gamut != "none")
 
 
+def grey_srgb(L: Float[Tensor, "*batch 1 h w"]) -> Float[Tensor, "*batch 1 h w"]:
+    """The sRGB value in 0..1, the same for R, G and B, of the grey of lightness L in network scaling."""
+    luminance = _f_inverse(((_as_float(L) + 1) * L_SCALE + 16) / 116)
+    return _srgb_curve(luminance).clamp(0, 1)
+
+
 # ----------------------------------------------------------------------------- the steps, one function each way
 
 
@@ -101,7 +107,10 @@ def srgb_to_linear(rgb: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch 
 
 def linear_to_srgb(linear: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch 3 h w"]:
     """Apply the sRGB transfer curve (IEC 61966-2-1); values outside 0..1 stay outside."""
-    linear = _as_float(_check(linear))
+    return _srgb_curve(_as_float(_check(linear)))
+
+
+def _srgb_curve(linear: Tensor) -> Tensor:
     curve = 1.055 * linear.clamp(min=LINEAR_KNEE) ** (1 / 2.4) - 0.055
     return torch.where(linear > LINEAR_KNEE, curve, linear * 12.92)
 

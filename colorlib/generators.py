@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -9,11 +10,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from colorlib import efficientnet
 from colorlib.blocks import (
+    AdditiveUp,
     Block,
     ResidualBlock,
     ResidualUp,
     down_block,
+    each_output,
     global_rng_from,
     initialise,
     norm_for_any_size,
@@ -21,6 +25,7 @@ from colorlib.blocks import (
     pad_to_multiple,
     up_block,
 )
+from colorlib.color import grey_srgb
 from colorlib.errors import ColorlibError
 
 # Channels double on every level down and stop at eight times the first: C64-C128-C256-C512-C512-...
@@ -166,35 +171,73 @@ class ResidualDecoder(nn.Module):
         return self.head(x)
 
 
-@dataclass(frozen=True)
-class Backbone:
-    """Where to cut a torchvision network into five stages, each of which halves its input.
+class QuarterDecoder(nn.Module):
+    """From an encoder's maps, each half the size of the one before, to ab at a quarter of the image's resolution.
 
-    `trunk` turns the network into one chain of layers; `ends` are the stages' ends in that chain, and `channels` what
-    comes out of each.
+    Colour changes less from pixel to pixel than lightness, so bilinear enlargement does the rest. The first map, half
+    the image's size, is not used.
     """
 
-    trunk: str
-    ends: tuple[int, ...]
+    def __init__(
+        self,
+        encoder_channels: list[int],
+        out_channels: int,
+        width: int,
+        *,
+        norm: str = "batch",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.up = nn.ModuleList()
+        below, skips = encoder_channels[-1], encoder_channels[-2:0:-1]
+        for skip, here in zip(skips, _channels(width, len(skips))[::-1], strict=True):
+            self.up.append(AdditiveUp(below, skip, here, norm=norm, dropout=dropout))
+            below = here
+        self.head = nn.Sequential(nn.Conv2d(below, out_channels, 3, padding=1), nn.Tanh())
+
+    def forward(self, maps: list[Tensor]) -> Float[Tensor, "b o h w"]:
+        x = maps[-1]
+        for up, skip in zip(self.up, maps[-2:0:-1], strict=True):
+            x = up(x, skip)
+        return nn.functional.interpolate(self.head(x), scale_factor=4.0, mode="bilinear")
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """An encoder's five stages, each of which halves its input: the channels of each, and how to cut them.
+
+    `trunk` turns a torchvision network into one chain of layers, and `ends` are the stages' ends in that chain.
+    Without a trunk the network is the one in `colorlib.efficientnet`.
+    """
+
     channels: tuple[int, ...]
+    trunk: str = ""
+    ends: tuple[int, ...] = ()
 
 
 _RESNET_TRUNK = "conv1 bn1 relu maxpool layer1 layer2 layer3 layer4"
 BACKBONES = {
-    "resnet18": Backbone(_RESNET_TRUNK, (3, 5, 6, 7, 8), (64, 64, 128, 256, 512)),
-    "resnet34": Backbone(_RESNET_TRUNK, (3, 5, 6, 7, 8), (64, 64, 128, 256, 512)),
-    "resnet50": Backbone(_RESNET_TRUNK, (3, 5, 6, 7, 8), (64, 256, 512, 1024, 2048)),
-    "mobilenet_v3_large": Backbone("features", (2, 4, 7, 13, 17), (16, 24, 40, 112, 960)),
-    "efficientnet_b0": Backbone("features", (2, 3, 4, 6, 9), (16, 24, 40, 112, 1280)),
+    "efficientnet_lite0": Backbone(efficientnet.CHANNELS),
+    "resnet18": Backbone((64, 64, 128, 256, 512), _RESNET_TRUNK, (3, 5, 6, 7, 8)),
+    "resnet34": Backbone((64, 64, 128, 256, 512), _RESNET_TRUNK, (3, 5, 6, 7, 8)),
+    "resnet50": Backbone((64, 256, 512, 1024, 2048), _RESNET_TRUNK, (3, 5, 6, 7, 8)),
+    "mobilenet_v3_large": Backbone((16, 24, 40, 112, 960), "features", (2, 4, 7, 13, 17)),
+    "efficientnet_b0": Backbone((16, 24, 40, 112, 1280), "features", (2, 3, 4, 6, 9)),
 }
 
 
 class BackboneUNet(nn.Module):
-    """A U-Net whose encoder is a network from torchvision, which may already know what is in a photograph.
+    """A U-Net whose encoder is a known network, which with `pretrained=True` has learned to recognise photographs.
 
-    L, -1..1, becomes grey 0..1, is repeated to three channels and normalised as ImageNet was. The encoder keeps
-    torchvision's initialisation or, with `pretrained=True`, gets torchvision's ImageNet weights: that, and nothing
-    else, may download. The decoder is `ResUNet`'s, `width` channels wide at half the resolution and wider below.
+    `efficientnet_lite0` is part of this package, and so are its ImageNet weights. L becomes grey sRGB, and the decoder
+    predicts ab at a quarter of the resolution, where it is `width` channels wide (wider below).
+
+    The others are torchvision's. Their `pretrained=True` downloads torchvision's weights; nothing else does. L -1..1
+    becomes grey 0..1, and the decoder is `ResUNet`'s, `width` channels wide at half the resolution.
+
+    Grey is repeated to three channels and normalised as the encoder was trained. Batch norm of a pretrained encoder
+    always stays in eval mode, so that its statistics remain those of ImageNet. While `frozen` is set, no gradient is
+    computed for the encoder. `dropout` acts in the decoder.
 
     `forward`: as `UNet`, padded to a multiple of 32 pixels, 64 at least.
 
@@ -209,7 +252,7 @@ class BackboneUNet(nn.Module):
 
     def __init__(
         self,
-        backbone: str = "resnet18",
+        backbone: str = "efficientnet_lite0",
         pretrained: bool = False,
         out_channels: int = 2,
         width: int = 32,
@@ -222,23 +265,38 @@ class BackboneUNet(nn.Module):
         if backbone not in BACKBONES:
             raise ValueError(f"expected backbone {', '.join(BACKBONES)}, got {backbone!r}")
         channels = list(BACKBONES[backbone].channels)
-        self.stages = _torchvision_stages(backbone, pretrained, rng)
-        self.decoder = ResidualDecoder(
-            channels, _channels(width, len(channels) - 1), out_channels, norm=norm, dropout=dropout
-        )
+        self.pretrained, self.frozen = pretrained, False
+        self.from_torchvision = bool(BACKBONES[backbone].trunk)
+        if self.from_torchvision:
+            self.stages = _torchvision_stages(backbone, pretrained, rng)
+            widths = _channels(width, len(channels) - 1)
+            self.decoder: nn.Module = ResidualDecoder(channels, widths, out_channels, norm=norm, dropout=dropout)
+            mean, std = self.MEAN, self.STD
+        else:
+            self.stages = efficientnet.EfficientNetLite0(pretrained, rng=rng).stages
+            self.decoder = QuarterDecoder(channels, out_channels, width, norm=norm, dropout=dropout)
+            mean, std = efficientnet.MEAN, efficientnet.STD
         initialise(self.decoder, rng)
-        self.register_buffer("mean", torch.tensor(self.MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(self.STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.train()
+
+    def train(self, mode: bool = True) -> BackboneUNet:
+        """Set the mode of every layer, but leave batch norm of a pretrained or frozen encoder in eval mode."""
+        super().train(mode)
+        for layer in self.stages.modules():
+            if isinstance(layer, nn.BatchNorm2d) and (self.pretrained or self.frozen):
+                layer.eval()
+        return self
 
     def forward(self, L: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b o h w"]:
         height, width = L.shape[-2:]
         # 32 pixels would be one at the innermost level, and a norm over one value is undefined.
-        grey = (pad_to_multiple(L, self.MULTIPLE, minimum=2 * self.MULTIPLE) + 1) / 2
+        L = pad_to_multiple(L, self.MULTIPLE, minimum=2 * self.MULTIPLE)
+        grey = (L + 1) / 2 if self.from_torchvision else grey_srgb(L)
         x = (grey - self.mean) / self.std  # one channel against three: repeated
-        maps = []
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
+        with torch.no_grad() if self.frozen else nullcontext():
+            maps = each_output(self.stages, x)
         return self.decoder(maps)[..., :height, :width]
 
 

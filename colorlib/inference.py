@@ -23,7 +23,7 @@ from PIL import ExifTags, Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from colorlib import color
+from colorlib import color, efficientnet
 from colorlib.checkpoints import load_generator
 from colorlib.devices import pick_device
 from colorlib.errors import CheckpointError, ColorlibError, one_line
@@ -182,11 +182,12 @@ def _check_strength(strength: float) -> None:
 
 
 def shipped_weights() -> list[str]:
-    """Names of the weights inside the package, for `Colorizer.load(name)`."""
+    """Names of the weights inside the package, for `Colorizer.load(name)`; the encoder alone cannot colour."""
     folder = resources.files("colorlib") / "weights"
     if not folder.is_dir():
         return []
-    return sorted(Path(file.name).stem for file in folder.iterdir() if file.name.endswith(".safetensors"))
+    names = {file.name for file in folder.iterdir()} - {efficientnet.WEIGHTS_FILE}
+    return sorted(Path(name).stem for name in names if name.endswith(".safetensors"))
 
 
 @contextmanager

@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from colorlib.blocks import NORMS, global_rng_from
+from colorlib.blocks import NORMS, AdditiveUp, global_rng_from
 from colorlib.devices import make_rng
+from colorlib.efficientnet import EfficientNetLite0
 from colorlib.errors import ColorlibError
 from colorlib.generators import BACKBONES, BackboneUNet, ResUNet, UNet
 
@@ -37,6 +38,7 @@ SMALL: dict[str, Callable[..., nn.Module]] = {
     ),
     "resunet": lambda **options: ResUNet(**{"depth": 4, "width": 8, "rng": make_rng("resunet"), **options}),
     "backbone": lambda **options: BackboneUNet(**{"width": 4, "rng": make_rng("backbone"), **options}),
+    "resnet18": lambda **options: BackboneUNet("resnet18", **{"width": 4, "rng": make_rng("backbone"), **options}),
 }
 
 
@@ -102,14 +104,14 @@ def test_no_weight_starts_at_zero_and_the_same_generator_draws_the_same(name: st
         assert parameter.any() or parameter_name.endswith("bias"), parameter_name
 
 
-@pytest.mark.parametrize("name", ["unet", "resunet", "backbone"])
+@pytest.mark.parametrize("name", ["unet", "resunet", "backbone", "resnet18"])
 def test_dropout_is_noise_in_training_and_gone_in_use(name: str) -> None:
     generator = SMALL[name](dropout=0.5)
     L = lightness(2, 1, 32, 32)
     assert not torch.equal(generator(L), generator(L))
     generator.eval()
     assert torch.equal(generator(L), generator(L))
-    assert not any(isinstance(layer, nn.Dropout) for layer in SMALL[name](dropout=0.0).modules())
+    assert not any(isinstance(layer, nn.Dropout | nn.Dropout2d) for layer in SMALL[name](dropout=0.0).modules())
 
 
 @pytest.mark.parametrize("name", ["unet", "unet-resize", "resunet"])
@@ -303,7 +305,7 @@ def test_lightness_reaches_the_backbone_as_imagenet_grey() -> None:
     from torchvision.models import ResNet18_Weights
 
     preset = ResNet18_Weights.IMAGENET1K_V1.transforms()
-    generator = BackboneUNet(width=2)
+    generator = BackboneUNet("resnet18", width=2)
     seen: list[Tensor] = []
     generator.stages[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     L = lightness(2, 1, 64, 64)
@@ -320,9 +322,10 @@ def test_weights_are_downloaded_only_when_asked_for(monkeypatch: pytest.MonkeyPa
         raise URLError("no network")
 
     monkeypatch.setattr(api, "load_state_dict_from_url", offline)
-    BackboneUNet(width=2)
+    BackboneUNet("resnet18", width=2)
+    BackboneUNet("efficientnet_lite0", width=2, pretrained=True)
     with pytest.raises(ColorlibError, match=r"cannot download the ImageNet weights of resnet18.*pretrained=False") as e:
-        BackboneUNet(width=2, pretrained=True)
+        BackboneUNet("resnet18", width=2, pretrained=True)
     assert "\n" not in str(e.value)
 
 
@@ -332,11 +335,109 @@ def test_pretrained_weights_end_up_in_the_encoder(monkeypatch: pytest.MonkeyPatc
 
     weights = {name: torch.full_like(tensor, 0.125) for name, tensor in resnet18().state_dict().items()}
     monkeypatch.setattr(api, "load_state_dict_from_url", lambda url, *_, **__: weights)
-    generator = BackboneUNet(width=2, pretrained=True)
+    generator = BackboneUNet("resnet18", width=2, pretrained=True)
     assert all((p == 0.125).all() for p in generator.stages.parameters())
     assert not any((p == 0.125).all() for p in generator.decoder.parameters())
 
 
 def test_an_unknown_backbone_lists_the_right_ones() -> None:
-    with pytest.raises(ValueError, match=r"resnet18, resnet34, .*mobilenet_v3_large.*, got 'resnet19'"):
+    with pytest.raises(ValueError, match=r"efficientnet_lite0, resnet18, resnet34, .*, got 'resnet19'"):
         BackboneUNet("resnet19")
+
+
+# --- the U-Net on EfficientNet-Lite0 -------------------------------------------------------------------------------
+
+
+def decoder_count(width: int) -> int:
+    """1x1 convolutions from below and from the encoder, two 3x3 convolutions, three norms; then the 3x3 head."""
+    total, below = 0, 320
+    for skip, here in zip((112, 40, 24), (4 * width, 2 * width, width), strict=True):
+        total += below * here + skip * here + here + 2 * 9 * here * here + 3 * 2 * here
+        below = here
+    return total + 9 * width * 2 + 2
+
+
+@pytest.mark.parametrize("width", [4, 32, 64])
+def test_the_width_is_that_of_the_decoder_alone(width: int) -> None:
+    generator = BackboneUNet(width=width)
+    assert (count(generator.stages), count(generator.decoder)) == (2_958_848, decoder_count(width))
+
+
+def test_a_generator_that_ships_in_half_precision_fits_sixteen_mebibytes() -> None:
+    assert count(BackboneUNet(width=64)) * 2 < 10e6
+
+
+def test_the_encoder_sees_the_grey_photograph_as_it_was_trained() -> None:
+    """Against scikit-image: Lab with a = b = 0 is the grey photograph, then (255 x - 127) / 128."""
+    from skimage.color import lab2rgb
+
+    generator = SMALL["backbone"]()
+    seen: list[Tensor] = []
+    generator.stages[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    L = torch.linspace(-1, 1, 64 * 64).view(1, 1, 64, 64)
+    generator(L)
+    lab = np.stack([50 * (L[0, 0].double().numpy() + 1), *np.zeros((2, 64, 64))], -1)
+    expected = torch.from_numpy((255 * lab2rgb(lab) - 127) / 128).permute(2, 0, 1).float()
+    assert torch.allclose(seen[0][0], expected, atol=1e-3)
+    assert torch.equal(seen[0][:, 0], seen[0][:, 1]) and torch.equal(seen[0][:, 0], seen[0][:, 2])
+
+
+def test_ab_is_predicted_at_a_quarter_of_the_resolution() -> None:
+    generator = SMALL["backbone"]().eval()
+    small: list[Tensor] = []
+    generator.decoder.head.register_forward_hook(lambda _, inputs, output: small.append(output))
+    ab = generator(lightness(1, 1, 96, 128))
+    assert small[0].shape == (1, 2, 24, 32)
+    assert torch.allclose(ab, nn.functional.interpolate(small[0], size=(96, 128), mode="bilinear"), atol=1e-6)
+
+
+def test_pretrained_weights_are_those_that_ship() -> None:
+    generator = BackboneUNet("efficientnet_lite0", width=4, pretrained=True)
+    expected = EfficientNetLite0(pretrained=True).stages.state_dict()
+    assert all(torch.equal(tensor, expected[key]) for key, tensor in generator.stages.state_dict().items())
+    untrained = SMALL["backbone"]().stages.state_dict()
+    assert not torch.equal(untrained["0.0.weight"], expected["0.0.weight"])
+
+
+def norms(module: nn.Module) -> list[nn.BatchNorm2d]:
+    return [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
+
+
+@pytest.mark.parametrize("setting", ["pretrained", "frozen"])
+def test_batch_norm_of_a_pretrained_or_frozen_encoder_keeps_its_statistics(setting: str) -> None:
+    generator = BackboneUNet(width=4, pretrained=setting == "pretrained")
+    generator.frozen = setting == "frozen"
+    before = {key: tensor.clone() for key, tensor in generator.stages.state_dict().items()}
+    for module in (generator, nn.Sequential(generator)):  # as it is, and inside a wrapper
+        module.eval().train()
+        generator(lightness(2, 1, 64, 64))
+    assert generator.training and all(norm.training for norm in norms(generator.decoder))
+    assert not any(norm.training for norm in norms(generator.stages))
+    assert all(torch.equal(tensor, before[key]) for key, tensor in generator.stages.state_dict().items())
+    assert all(norm.training for norm in norms(SMALL["backbone"]().stages))
+
+
+def test_a_frozen_encoder_gets_no_gradient_and_keeps_no_maps() -> None:
+    generator = BackboneUNet(width=4, pretrained=True)
+    kept = {}
+    for generator.frozen in (False, True):
+        sizes: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x, sizes=sizes: sizes.append(x.nbytes) or x, lambda x: x):
+            ab = generator(lightness(2, 1, 64, 64))
+        ab.square().mean().backward()
+        kept[generator.frozen] = sum(sizes)
+        assert untouched(generator.decoder) == []
+        assert len(untouched(generator.stages)) == (len(list(generator.stages.parameters())) if generator.frozen else 0)
+        generator.zero_grad()
+    assert kept[True] < 0.5 * kept[False]
+
+
+def test_dropout_sets_whole_channels_to_zero() -> None:
+    block = AdditiveUp(4, 4, 200, dropout=0.4)
+    x, skip = torch.rand(2, 4, 4, 4), torch.rand(2, 4, 8, 8)
+    joined: list[Tensor] = []
+    block.refine.register_forward_pre_hook(lambda _, inputs: joined.append(inputs[0]))
+    block(x, skip)
+    dropped = (joined[0] == 0).flatten(2)
+    assert torch.equal(dropped.any(2), dropped.all(2))
+    assert dropped.float().mean().item() == pytest.approx(0.4, abs=0.1)
