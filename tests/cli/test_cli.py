@@ -11,6 +11,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -19,7 +21,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from colorlib import checkpoints, memory
+from colorlib import checkpoints, memory, training
 from colorlib.cli import commands, entry, flags, main, progress
 from colorlib.devices import pick_precision
 from colorlib.inference import Colorizer
@@ -276,8 +278,8 @@ def test_train_says_what_it_does_and_leaves_a_run(
     assert f"cpu, {pick_precision('auto', torch.device('cpu'))}" in first
     assert f"--weights {run}" in last
     assert Recipe.from_json((run / "recipe.json").read_text()).lambda_l1 == 50
-    names = {"recipe.json", "source.json", "history.csv", "samples", "generator.safetensors", "checkpoints", "latest"}
-    assert {path.name for path in run.iterdir()} == names | {".lock"}
+    names = {*checkpoints.RUN_FILES, *checkpoints.RUN_FOLDERS, ".lock"} - {"tensorboard"}
+    assert {path.name for path in run.iterdir()} == names
     assert len(pd.read_csv(run / "history.csv")) == 3
     # photographs are stored larger than the crops that are trained on, as in the paper: 286 for 256
     described = json.loads((run / "source.json").read_text())
@@ -302,6 +304,131 @@ def test_a_run_that_starts_from_the_weights_of_another(
     assert "holds another architecture" in fails(*args, "--width", "16", "--out", tmp_path / "other")
     assert "nothing at" in fails(*args[:-1], tmp_path / "nothing.safetensors", "--out", tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--width 16", ["width 4, not 16"]),
+        ("--g-norm instance", ["g_norm batch, not instance"]),
+        ("--generator resunet --depth 2", ["generator unet, not resunet", "depth 4, not 2"]),
+        ("--size 64", ["depth 4, not 6"]),
+    ],
+)
+def test_weights_of_another_architecture_say_which_flags_fit(
+    flags: str, said: list[str], train: Callable[..., Path], tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    first = train("--steps", "1")
+    line = fails(
+        "train", "--data", "folder:nowhere", *TINY, *flags.split(), "--init", first, "--out", tmp_path / "other"
+    )
+    fitting = "--generator unet --depth 4 --width 4 --g-norm batch"
+    assert all(part in line for part in [*said, fitting])
+    train("--steps", "1", "--init", str(first), *fitting.split(), out="fits")
+
+
+def test_a_file_as_the_runs_folder_is_refused_before_the_data_are_read(
+    tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    (tmp_path / "mine.txt").write_text("keep me")
+    for more in ([], ["--overwrite"]):
+        line = fails("train", "--data", "folder:nowhere", *TINY, *more, "--out", tmp_path / "mine.txt")
+        assert "mine.txt is a file; choose another folder" in line
+    assert (tmp_path / "mine.txt").read_text() == "keep me"
+
+
+@pytest.mark.parametrize(
+    ("psnr", "last", "said"),
+    [
+        (6.6, True, "worse than grey: 6.6 dB against 12.0; the training has diverged, start a new one with lower"),
+        (11.0, True, "worse than grey: 11.0 dB against 12.0; wait, or lower both learning rates"),
+        (15.0, True, "nearer to the truth than grey: 15.0 dB against 12.0"),
+        (15.0, False, "the weights of step 1 have the best PSNR on validation, 15.0 dB: "),
+    ],
+)
+def test_the_end_of_a_training_says_how_it_did_against_grey(
+    psnr: float, last: bool, said: str,
+    train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """tanh keeps NaN away: a generator that has diverged ends as if nothing had happened."""
+    scores = [psnr] * 3 if last else [psnr, 13.0, 13.0]
+
+    def measured(*_: object, **__: object) -> dict[str, float]:
+        return {"ab_mae": 0.1, "psnr": scores.pop(0), "chroma_ratio": 1.0, "grey_psnr": 12.0}
+
+    monkeypatch.setattr(training, "quick_scores", measured)
+    run = train()
+    *_, line, last_line = capsys.readouterr().out.splitlines()
+    assert said in line and last_line.startswith("colour photographs with")
+    assert ("have the best PSNR" in line) is not last
+    assert Colorizer.load(run / "best", "cpu").recipe.width == 4
+
+
+def test_a_resumed_run_says_that_its_newest_checkpoint_is_damaged(
+    train: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, run = train("--save-every", "1", out="whole"), train("--save-every", "1", "--keep-every", "2")
+    truncate(run / "checkpoints/00000003/generator.safetensors")
+    capsys.readouterr()
+    assert main(["resume", str(run), "--device", "cpu"]) == 0
+    said = capsys.readouterr()
+    assert "going on with the checkpoint of step 2: 1 steps are lost" in said.err
+    assert same(weights(whole), weights(run))
+    assert main(["colorize", str(run.parent / "photos/test"), "--out", "o", "--weights", f"{run}/best"]) == 0
+
+
+class Writer:
+    """Stands in for torch.utils.tensorboard's, which needs a package that need not be installed."""
+
+    written: ClassVar[list[tuple]] = []
+
+    def __init__(self, folder: str, purge_step: int) -> None:
+        self.written.append(("open", Path(folder).name, purge_step))
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.written.append(("close",))
+
+    def add_scalar(self, name: str, value: float, step: int) -> None:
+        self.written.append((name, value, step))
+
+    def add_image(self, name: str, pixels: np.ndarray, step: int, dataformats: str) -> None:
+        self.written.append((name, pixels.shape, step, dataformats))
+
+
+def test_scalars_and_samples_for_tensorboard(train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
+    monkeypatch.setattr(progress.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(Writer, "written", [])
+    run = train("--steps", "20", "--sample-every", "8", "--log", "tensorboard")
+    history = pd.read_csv(run / "history.csv").set_index("step")
+    scalars = {(row[0], row[2]): row[1] for row in Writer.written if len(row) == 3 and isinstance(row[2], int)}
+    scalars.pop(("open", 1))
+    assert scalars["l1", 10] == pytest.approx(history["l1"][10], rel=1e-5)
+    assert scalars["val_psnr", 3] == pytest.approx(history["val_psnr"][3], rel=1e-5)
+    assert [row for row in Writer.written if row[0] == "samples"] == [
+        ("samples", (48, 32, 3), s, "HWC") for s in (8, 16, 20)
+    ]
+    assert Writer.written[-1] == ("close",)
+    assert main(["resume", str(run), "--steps", "21", "--device", "cpu", "--log", "tensorboard"]) == 0
+    assert ("open", "tensorboard", 21) in Writer.written
+
+
+def test_a_log_that_cannot_be_written_is_refused_before_the_data_are_read(
+    monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str]
+) -> None:
+    monkeypatch.setattr(progress.importlib.util, "find_spec", lambda name: None)
+    assert "pip install tensorboard" in fails("train", "--data", "folder:nowhere", *TINY, "--log", "tensorboard")
+
+
+def test_events_are_written_by_tensorboard_itself(train: Callable[..., Path]) -> None:
+    pytest.importorskip("tensorboard")
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    run = train("--log", "tensorboard")
+    events = accumulator.EventAccumulator(str(run / "tensorboard")).Reload()
+    assert "val_psnr" in events.Tags()["scalars"] and events.Tags()["images"] == ["samples"]
 
 
 def test_scenes_have_no_margin(tmp_path: Path) -> None:
@@ -683,6 +810,23 @@ def test_data(photos: Path, fails: Callable[..., str], capsys: pytest.CaptureFix
     assert main(["data", "prepare", f"folder:{photos}", "--size", "16"]) == 0
     said = ["train: 8 images (in train/)", "val: 2 images (in val/)", "test: 3 images (in test/)"]
     assert capsys.readouterr().out.splitlines() == said
+
+
+def test_pictures_without_colour(photos: Path, fails: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Some are counted, all are refused, and what is measured against them is no number but a reason."""
+    for split in ("train", "test"):
+        for path in sorted((photos / split).iterdir())[:: 2 if split == "train" else 1]:
+            Image.open(path).convert("L").save(path)
+    spec = f"folder:{photos}"
+    assert main(["data", "prepare", spec, "--size", "16"]) == 0
+    assert "train: 4 of 8 pictures have no colour (4 grey)" in capsys.readouterr().err
+    assert main(["evaluate", "--data", spec, "--size", "16", "--device", "cpu", "--weights", "l1"]) == 0
+    said = capsys.readouterr().out
+    assert "no chroma_ratio: the true images have no colour" in said and "chroma ratio" not in said
+    for path in (photos / "train").iterdir():
+        Image.open(path).convert("L").save(path)
+    reason = fails("train", "--data", spec, *TINY, "--steps", "1", "--out", "refused")
+    assert "8 of 8 pictures have no colour (8 grey): there is no colour to learn from" in reason
 
 
 def test_prepare_says_which_split_has_nothing(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,6 +39,7 @@ def test_a_healthy_run_is_left_alone(name):
     ("rule", "recipe", "changes", "said"),
     [
         ("worse than grey", "l1", {"val_psnr": 18.0}, ["18.0 dB", "20.0"]),
+        ("worse than grey", "l1", {"val_psnr": 6.6}, ["6.6 dB", "diverged", "lower learning rates"]),
         ("rising error", "l1", {"val_ab_mae": [0.05, 0.05, 0.075]}, ["50%"]),
         ("discriminator wins", "pix2pix", {"d_real_accuracy": 0.99, "d_fake_accuracy": 0.97}, ["0.95", "181 steps"]),
         ("discriminator guesses", "pix2pix", {"d_real_accuracy": 0.45, "d_fake_accuracy": 0.55}, ["181 steps"]),
