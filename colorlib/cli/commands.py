@@ -222,9 +222,10 @@ def _on_validation(trainer: Trainer) -> list[str]:
     assert trainer.out is not None, "the command line always gives a folder"
     if trainer.validation is None or (scores := trainer.history[["val_psnr", "val_grey_psnr"]].dropna()).empty:
         return []
-    lines = [f"on validation, {compare_with_grey(*map(float, scores.iloc[-1]))}"]
+    psnr, grey = map(float, scores.iloc[-1])
+    lines = [f"on validation, {compare_with_grey(psnr, grey)}"]
     best = checkpoints.read_best(trainer.out)
-    if best is not None and best[0] != trainer.step:
+    if best is not None and best[1] > psnr:
         where = _quoted(trainer.out / "best")
         lines.append(f"the weights of step {best[0]} have the best PSNR on validation, {best[1]:.1f} dB: {where}")
     return lines
