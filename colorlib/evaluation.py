@@ -70,6 +70,7 @@ COLUMNS = ("n", *HEADINGS)
 
 # A grey photograph is reproduced exactly by the grey row. Its infinite PSNR would be the mean of the set.
 PSNR_CEILING = 60.0
+NO_COLOUR = "the true images have no colour"
 # Below this, the 2048 x 2048 covariance of Inception's features is singular.
 FID_IMAGES = 2048
 # Of a contact sheet: how many images stand side by side, and their width in inches of 100 pixels.
@@ -134,7 +135,12 @@ def evaluate(
             for name, score in scores.items():
                 score.add(_render(L, predict[name](L)), true)
             bar.update(len(true))
-    return _table({name: score.row(true_features) for name, score in scores.items()}, extras.notes)
+    rows = {name: score.row(true_features) for name, score in scores.items()}
+    notes = dict(extras.notes)
+    if not scores["grey"].color.truth_has_colour:
+        rows["grey"]["psnr"] = math.nan
+        notes |= {"chroma_ratio": NO_COLOUR, "psnr of grey": f"{NO_COLOUR}, so that grey is the truth itself"}
+    return _table(rows, notes)
 
 
 def quick_scores(
@@ -143,7 +149,8 @@ def quick_scores(
     """A cheap look at a generator in training, in eval mode; its training mode is given back.
 
     `ab_mae` (mean absolute error of ab in network units, before gamut mapping), `psnr` in dB, `chroma_ratio`, and the
-    `grey_psnr` to beat, over the images that `evaluate(..., n=n)` would take.
+    `grey_psnr` to beat, over the images that `evaluate(..., n=n)` would take. Without colour in the true images,
+    `chroma_ratio` and `grey_psnr` are NaN.
     """
     device = pick_device(device)
     color, totals, indices = PooledColor(), torch.zeros(3, dtype=torch.float64), _indices(source, n, batch_size)
@@ -158,6 +165,8 @@ def quick_scores(
             totals += torch.stack(per_image, dim=1).sum(dim=0).cpu()
     ab_mae, image_psnr, grey_psnr = (totals / len(indices)).tolist()
     ratio = color.result()["chroma_ratio"]
+    if not color.truth_has_colour:
+        grey_psnr = math.nan
     return {"ab_mae": ab_mae, "psnr": image_psnr, "chroma_ratio": ratio, "grey_psnr": grey_psnr}
 
 

@@ -22,6 +22,10 @@ from colorlib.errors import CheckpointError
 BIN_WIDTH = 5.0
 BINS = 45
 
+# A set of less mean chroma than this (in units of Lab; 1 is about the least difference that is visible) has no colour:
+# a ratio to it would be a ratio to rounding noise.
+LEAST_CHROMA = 1.0
+
 SSIM_SIGMA = 1.5
 SSIM_SMALLEST = 11  # the window: 3.5 sigma to each side
 LPIPS_SMALLEST = 31  # what AlexNet's two poolings need
@@ -133,7 +137,8 @@ class PooledColor:
     `result()` has, in this order,
     - `colorfulness` of the predictions (Hasler and Suesstrunk 2003) and `colorfulness_difference`, predicted minus
       true: below 0 is duller than the photographs;
-    - `chroma_ratio`, the sum of predicted over the sum of true chroma sqrt(a*^2 + b*^2): 1 is right, 0 is grey;
+    - `chroma_ratio`, the sum of predicted over the sum of true chroma sqrt(a*^2 + b*^2): 1 is right, 0 is grey; NaN
+      where the true images have no colour;
     - `a_intersection` and `b_intersection` of the a* and b* histograms (bins of 5 units): 1 where the set has the
       right amount of every shade, wherever it is put.
     """
@@ -147,6 +152,11 @@ class PooledColor:
         self._predicted.add(predicted)
         self._true.add(true)
 
+    @property
+    def truth_has_colour(self) -> bool:
+        """Whether the true images so far have a mean chroma of `LEAST_CHROMA` or more."""
+        return self._true.chroma >= LEAST_CHROMA * self._true.n_pixels
+
     def result(self) -> dict[str, float]:
         """The statistics of all batches so far. Raises ValueError before the first."""
         if self._predicted.n_pixels == 0:
@@ -156,7 +166,7 @@ class PooledColor:
         return {
             "colorfulness": colorful,
             "colorfulness_difference": colorful - self._true.colorfulness(),
-            "chroma_ratio": self._predicted.chroma / self._true.chroma if self._true.chroma > 0 else math.nan,
+            "chroma_ratio": self._predicted.chroma / self._true.chroma if self.truth_has_colour else math.nan,
             "a_intersection": a,
             "b_intersection": b,
         }

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from colorlib.datasets import cache as cache_module
 from colorlib.datasets import open_folder, open_source, pictures
@@ -339,6 +339,88 @@ def test_an_unreadable_file_does_not_stop_the_split(tmp_path: Path, monkeypatch:
         opened = [open_folder(tmp_path, 8, split) for split in ("train", "val", "test")]
     assert sum(map(len, opened)) == 29
     assert ["Permission denied" in str(warning.message) for warning in caught] == [True]
+
+
+# --- pictures without colour ---
+
+
+def natural(seed: int, size: tuple[int, int] = (60, 60)) -> Image.Image:
+    """A picture with fine structure, in which colour does not follow from lightness."""
+    small = np.random.default_rng(seed).integers(0, 256, (15, 15, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
+
+
+def sepia(seed: int) -> Image.Image:
+    """As a scanned print, with grain."""
+    toned = ImageOps.colorize(natural(seed).convert("L"), (25, 12, 2), (250, 238, 205), mid=(140, 112, 78))
+    noise = np.random.default_rng(seed).normal(0, 3, (60, 60, 3))
+    return Image.fromarray((np.asarray(toned) + noise).clip(0, 255).astype(np.uint8))
+
+
+def pair(seed: int) -> Image.Image:
+    """A grey and a coloured picture side by side, as in pix2pix's sets: the central square straddles the seam."""
+    both = Image.new("RGB", (128, 64))
+    both.paste(natural(seed, (64, 64)), (64, 0))
+    both.paste(natural(seed, (64, 64)).convert("L"), (0, 0))
+    return both
+
+
+def grey(seed: int) -> Image.Image:
+    return natural(seed).convert("L")
+
+
+MAKERS = {"": natural, "grey": grey, "tinted": sepia, "half grey": pair}
+
+
+@pytest.mark.parametrize("lack", MAKERS)
+@pytest.mark.parametrize("side", [32, 48])
+def test_a_picture_without_colour_is_told_from_one_in_colour(lack: str, side: int) -> None:
+    for seed in range(20):
+        assert pictures.lack_of_colour(square_of(MAKERS[lack](seed), side, format="JPEG", quality=85)) == lack
+
+
+def test_plain_and_dull_pictures_are_not_taken_for_prints() -> None:
+    """One plain colour is no tint, and a dull photograph is not grey."""
+    plain = Image.new("RGB", (60, 60), (180, 140, 100))
+    assert pictures.lack_of_colour(square_of(plain, 32, format="PNG")) == ""
+    for seed in range(20):
+        dull = Image.blend(natural(seed), natural(seed).convert("L").convert("RGB"), 0.8)
+        assert pictures.lack_of_colour(square_of(dull, 32, format="PNG")) == ""
+
+
+def album(root: Path, split: str, **counts: int) -> Path:
+    (root / split).mkdir(parents=True)
+    for lack, n in counts.items():
+        for i in range(n):
+            MAKERS[lack.replace("_", " ").replace("colour", "")](i).save(root / split / f"{lack}{i}.png")
+    return root
+
+
+def test_pictures_without_colour_are_counted(tmp_path: Path) -> None:
+    album(tmp_path, "train", colour=6, grey=3, tinted=2, half_grey=1)
+    album(tmp_path, "val", colour=1)
+    album(tmp_path, "test", grey=2)
+    for _ in range(2):  # the second time from the cache
+        with pytest.warns(
+            UserWarning, match=r"train: 6 of 12 pictures have no colour \(3 grey, 1 grey in one half.*, 2 in"
+        ):
+            source = open_folder(tmp_path, 32, "train")
+    assert source.describe()["without_colour"] == {"grey": 3, "half grey": 1, "tinted": 2}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        open_folder(tmp_path, 32, "val")
+    # What is only measured on may be grey.
+    with pytest.warns(UserWarning, match="test: 2 of 2 pictures have no colour"):
+        open_folder(tmp_path, 32, "test")
+
+
+@pytest.mark.parametrize("lack", ["grey", "tinted", "half_grey"])
+def test_a_set_without_any_colour_is_not_trained_on(tmp_path: Path, lack: str) -> None:
+    album(tmp_path, "train", **{lack: 5})
+    album(tmp_path, "val", colour=1)
+    album(tmp_path, "test", colour=1)
+    with pytest.raises(DataError, match=r"5 of 5 pictures have no colour .*: there is no colour to learn from"):
+        open_folder(tmp_path, 32, "train")
 
 
 # --- cache ---

@@ -203,6 +203,16 @@ def test_untrained_row_where_no_model_has_a_network(source):
     assert not table.loc["untrained"].equals(table.loc["grey"]) and table.loc["untrained"].psnr > 10
 
 
+def test_without_colour_in_the_truth_nothing_is_compared_with_grey(source):
+    source._image = lambda i: FakeSource._image(source, i)[:, :1].expand(-1, 3, -1, -1)
+    table = table_of({"painter": Painter()}, source)
+    assert table.chroma_ratio.isna().all() and math.isnan(table.psnr["grey"])
+    assert math.isfinite(table.psnr["painter"]) and table.ciede2000["grey"] == pytest.approx(0, abs=0.1)
+    assert "no colour" in table.attrs["notes"]["chroma_ratio"] and "no colour" in table.attrs["notes"]["psnr of grey"]
+    quick = quick_scores(Painter(), source)
+    assert math.isnan(quick["chroma_ratio"]) and math.isnan(quick["grey_psnr"]) and math.isfinite(quick["psnr"])
+
+
 def test_a_grey_photograph_does_not_make_the_mean_infinite(source):
     grey = torch.full((1, 3, SIZE, SIZE), 90, dtype=torch.uint8)
     source._image = lambda i: grey if i == 2 else FakeSource._image(source, i)

@@ -215,6 +215,20 @@ def test_black_set_has_no_chroma_to_compare_with():
     assert math.isnan(pooled((black, black))["chroma_ratio"])
 
 
+def test_a_ratio_to_images_without_colour_is_no_number():
+    """The rounding noise of a grey scan was the divisor, and the ratio thousands."""
+    rng = np.random.default_rng(0)
+    scan = np.repeat(rng.integers(40, 200, (1, 1, 32, 32)), 3, axis=1)
+    scan[:, 0] += rng.integers(0, 2, (1, 32, 32)) * (rng.random((1, 32, 32)) < 0.05)
+    true = torch.from_numpy(scan.astype(np.uint8))
+    vivid = torch.tensor([200, 40, 40], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, 32, 32)
+    assert math.isnan(pooled((vivid, true))["chroma_ratio"])
+    # A little colour is enough.
+    dull = true.clone()
+    dull[:, 0] += 6
+    assert pooled((vivid, dull))["chroma_ratio"] > 1
+
+
 # ----------------------------------------------------------------------------- FID
 
 

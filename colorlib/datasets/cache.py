@@ -17,6 +17,7 @@ import tempfile
 import time
 import warnings
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ import numpy as np
 from tqdm import tqdm
 
 from colorlib.datasets.base import ArraySource, digest
-from colorlib.datasets.pictures import Picture, square
+from colorlib.datasets.pictures import Picture, lack_of_colour, square
 from colorlib.errors import DataError, one_line
 from colorlib.files import replacing
 
@@ -38,6 +39,12 @@ DECODING_THREADS = 2
 CHUNK = 1 << 20
 # The checksum reads a file of up to 256 MiB whole, of a larger one 256 evenly spread MiB: well under a second.
 CHECKED_CHUNKS = 256
+# How a message says in what way pictures have no colour.
+LACKS = {
+    "grey": "grey",
+    "tinted": "in shades of one colour, as sepia prints",
+    "half grey": "grey in one half, as a grey and a coloured picture side by side: cut them apart",
+}
 # Seconds after which a file under its temporary name has nobody who still writes it.
 ABANDONED = 24 * 3600
 
@@ -46,17 +53,29 @@ ABANDONED = 24 * 3600
 class Prepared:
     """Prepared pictures: `rows[i]` of `array` (rows, 3, side, side) has the name `names[i]` and the content `keys[i]`.
 
-    `bad` gives the name of each picture that could not be read, and why.
+    `lacks[i]` is what `pictures.lack_of_colour` returned for picture i. `bad` gives the name of each picture that could
+    not be read, and why.
     """
 
     array: np.ndarray
     rows: np.ndarray
     names: list[str]
     keys: list[str]
+    lacks: list[str]
     bad: dict[str, str]
 
     def as_source(self, name: str, split: str, details: dict[str, Any]) -> ArraySource:
-        """The pictures as a source, whose fingerprint is of their names and contents."""
+        """The pictures as a source, whose fingerprint is of their names and contents.
+
+        Pictures without colour are counted in a warning. Raises DataError for `train` if no picture has colour.
+        """
+        without_colour = Counter(lack for lack in self.lacks if lack)
+        if without_colour:
+            counted = colour_summary(without_colour, len(self.lacks))
+            if split == "train" and without_colour.total() == len(self.lacks):
+                raise DataError(f"{name}: {counted}: there is no colour to learn from")
+            warnings.warn(f"{name}, {split}: {counted}", stacklevel=4)
+        details = details | {"without_colour": dict(without_colour)}
         fingerprint = digest(sorted(zip(self.names, self.keys, strict=True)))
         return ArraySource(name, split, self.array, self.rows, fingerprint, details | {"bad": self.bad})
 
@@ -128,6 +147,12 @@ def bad_summary(label: str, bad: dict[str, str], total: int) -> str:
     return f"{label}: {len(bad)} of {total} pictures cannot be read and are left out: {named}{more}"
 
 
+def colour_summary(without_colour: Counter[str], total: int) -> str:
+    """One line that counts the pictures without colour, by the way in which they lack it."""
+    counted = ", ".join(f"{n:,} {LACKS[lack]}" for lack, n in without_colour.items())
+    return f"{without_colour.total():,} of {total:,} pictures have no colour ({counted})"
+
+
 def checksum(path: Path) -> int:
     """CRC-32 of the file, of which a large one is read in evenly spread chunks; the size counts too."""
     size = path.stat().st_size
@@ -152,13 +177,14 @@ def _open(stem: Path, side: int) -> Prepared | None:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         good, bad = index["pictures"], index["bad"]
         rows = np.array([picture["row"] for picture in good], dtype=np.int64)
-        names, keys = ([picture[field] for picture in good] for field in ("name", "content"))
+        names, keys, lacks = ([picture[field] for picture in good] for field in ("name", "content", "lacks"))
         fits = array.dtype == np.uint8 and array.shape[1:] == (3, side, side)
         fits = fits and all(0 <= row < len(array) for row in rows)
         fits = fits and all(isinstance(text, str) for text in (*names, *keys, *bad.keys(), *bad.values()))
+        fits = fits and all(lack in ("", *LACKS) for lack in lacks)
     except Exception:  # whatever is wrong with them, they can be made anew
         return None
-    return Prepared(array, rows, names, keys, bad) if fits else None
+    return Prepared(array, rows, names, keys, lacks, bad) if fits else None
 
 
 def _build_somewhere(job: _Job, stem: Path) -> Prepared:
@@ -207,7 +233,8 @@ def _write_array(job: _Job, path: Path) -> tuple[list[dict[str, Any]], dict[str,
                 bad[picture.name] = said
                 job.check(bad)
             else:
-                good.append({"row": row, "name": picture.name, "content": said})
+                lacks = lack_of_colour(pixels)
+                good.append({"row": row, "name": picture.name, "content": said, "lacks": lacks})
             file.write(bytes(3 * job.side**2) if pixels is None else pixels.tobytes())
         file.flush()
         os.fsync(file.fileno())

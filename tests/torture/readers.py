@@ -117,7 +117,7 @@ def _read_kaggle(place: Path, name: str, rng: random.Random) -> None:
 
 
 def _cache_files() -> dict[str, bytes]:
-    pictures = [{"row": i, "name": f"{i}.png", "content": f"{i:032x}"} for i in range(3)]
+    pictures = [{"row": i, "name": f"{i}.png", "content": f"{i:032x}", "lacks": ""} for i in range(3)]
     index = {"format": cache.FORMAT, "checksum": 0, "pictures": pictures, "bad": {"x.png": "not an image"}}
     return {"8-ab.json": json.dumps(index).encode(), "8-ab.npy": _npy(np.ones((4, 3, SIDE, SIDE), np.uint8))}
 
