@@ -1,4 +1,4 @@
-"""What a notebook opens with, on pretended machines: the platform, the folder of the runs, and what is said."""
+"""The first cell of a notebook on simulated machines: the platform, the folder for runs, and what is printed."""
 
 from __future__ import annotations
 
@@ -99,11 +99,11 @@ def test_runs_of_ones_own_machine_are_in_the_course_or_in_the_working_folder(
 def test_two_lines_where_all_is_well(capsys: pytest.CaptureFixture[str]) -> None:
     setup("01_colour")
     versions, device = capsys.readouterr().out.splitlines()
-    assert versions == (
-        f"your own machine: colorlib {colorlib.__version__}, Python {'.'.join(map(str, sys.version_info[:3]))}, "
-        f"torch {torch.__version__}, ipywidgets {metadata.version('ipywidgets')}"
-    )
-    assert device == f"device: cpu with {torch.get_num_threads()} threads; mode: quick"
+    assert versions.startswith("your own machine: ")
+    python = ".".join(map(str, sys.version_info[:3]))
+    for version in (colorlib.__version__, python, torch.__version__, metadata.version("ipywidgets")):
+        assert f" {version}" in versions
+    assert f"cpu with {torch.get_num_threads()} threads" in device and device.endswith("mode: quick")
 
 
 @pytest.mark.parametrize("bad", ["", "colour", "1_colour", "01-colour", "01_colour.ipynb", "../01_colour"])
@@ -118,7 +118,8 @@ def test_a_gpu_is_named_with_its_memory(monkeypatch: pytest.MonkeyPatch, capsys:
     setup("01_colour")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("Kaggle: ")
-    assert lines[1:] == ["device: Tesla T4 with 15.6 of 15.8 GB free and 1 more; mode: full"]
+    (device,) = lines[1:]
+    assert "Tesla T4 with 15.6 of 15.8 GB free and 1 more" in device and device.endswith("mode: full")
 
 
 @pytest.mark.parametrize(("where", "advice"), [
@@ -130,7 +131,7 @@ def test_a_missing_gpu_is_said_where_one_is_to_be_had(
     on(monkeypatch, where)
     setup("01_colour")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[2] == f"! no GPU is attached; for full mode choose one: {advice}"
+    assert lines[2].startswith("! no GPU") and advice in lines[2]
     assert lines[1].endswith("mode: quick")
     with_gpu(monkeypatch)
     setup("01_colour")
@@ -143,8 +144,7 @@ def test_colab_without_drive_is_told_that_runs_are_lost(
     on(monkeypatch, "colab")
     setup("01_colour")
     said = capsys.readouterr().out
-    assert f"! runs are kept in {tmp_path / 'content' / 'runs'} and are lost with the session" in said
-    assert "drive.mount('/content/drive')" in said
+    assert f"{tmp_path / 'content' / 'runs'} and are lost" in said and "drive.mount('/content/drive')" in said
     (tmp_path / "content" / "drive" / "MyDrive").mkdir(parents=True)
     setup("01_colour")
     assert "lost" not in capsys.readouterr().out
@@ -180,9 +180,9 @@ def test_an_older_torch_than_the_floor_is_not_to_be_replaced_where_it_came_with_
     with_gpu(monkeypatch)
     torch_is(monkeypatch, "2.5.1+cu121")
     setup("01_colour")
-    lines = capsys.readouterr().out.splitlines()
-    assert f"! torch 2.5.1+cu121 is too old or too new, expected torch>=2.6; {advice}" in lines
-    assert "pip" not in "".join(lines)
+    said = capsys.readouterr().out
+    (line,) = [line for line in said.splitlines() if "2.5.1+cu121" in line]
+    assert "torch>=2.6" in line and advice in line and "pip" not in said
 
 
 def test_an_older_torch_on_ones_own_machine(
@@ -190,8 +190,8 @@ def test_an_older_torch_on_ones_own_machine(
 ) -> None:
     torch_is(monkeypatch, "2.5.1")
     setup("01_colour")
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[2:] == ['! torch: 2.5.1 is too old or too new; pip install "torch>=2.6"']
+    (line,) = capsys.readouterr().out.splitlines()[2:]
+    assert "2.5.1" in line and 'pip install "torch>=2.6"' in line
 
 
 def test_each_failed_check_is_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -204,11 +204,10 @@ def test_each_failed_check_is_a_line(monkeypatch: pytest.MonkeyPatch, capsys: py
     )
     monkeypatch.setattr(module, "works", lambda device, precision: "no kernel image")
     setup("01_colour")
-    assert capsys.readouterr().out.splitlines()[2:] == [
-        "! disk: 0.1 GB free: free some",
-        "! memory: could not be checked: no such thing",
-        f"! the device fails in {pick_precision('auto', torch.device('cpu'))}: no kernel image; see `colorlib doctor`",
-    ]
+    disk, memory, device = capsys.readouterr().out.splitlines()[2:]
+    assert disk == "! disk: 0.1 GB free: free some"
+    assert memory == "! memory: could not be checked: no such thing"
+    assert pick_precision("auto", torch.device("cpu")) in device and "no kernel image" in device
 
 
 def test_without_ipywidgets_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

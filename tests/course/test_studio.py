@@ -105,9 +105,7 @@ def test_a_path_to_nothing(studio, value):
     before, text = studio.image.value, studio.text.value
     studio.path.value = value
     assert studio.image.value == before
-    assert studio.text.value == (
-        text if value.isspace() else "nowhere.png: expected an image, found no file nowhere.png"
-    )
+    assert studio.text.value == text if value.isspace() else "found no file nowhere.png" in studio.text.value
 
 
 def bomb() -> bytes:
