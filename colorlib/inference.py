@@ -7,6 +7,7 @@ photograph's resolution and joins it with the photograph's own lightness.
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 import os
 import warnings
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -41,7 +43,10 @@ JPEG_SUFFIXES = (".jpg", ".jpeg")
 JPEG_QUALITY = 97
 # In every output's EXIF description: who finds the picture later must be able to know.
 MARK = "Colorized by a model: the colours are guesses, not a record."
+SOFTWARE = "colorlib, weights "
 KEPT = "already there, kept; overwrite to redo it"
+# More than 1 exaggerates the colours; what sRGB cannot show is reduced at constant lightness and hue.
+MAX_STRENGTH = 2.0
 
 
 class Colorizer:
@@ -85,9 +90,10 @@ class Colorizer:
     ) -> Image.Image:
         """The picture in colour: its own size (upright, if EXIF turns it) and lightness, RGB, or RGBA if it had alpha.
 
-        `image` is a path, a PIL image or an array of any size and mode (see `images.read_image`). `strength` 0..1
-        scales the chroma: 0 is grey. `tta` averages the chroma over the picture and its mirror image, for twice the
-        network's time. What had to be assumed about the file is said as a warning.
+        `image` is a path, a PIL image or an array of any size and mode (see `images.read_image`). `strength` 0..2
+        scales the chroma: 0 is grey, 1 as predicted; more exaggerates it inside the gamut. `tta` averages the chroma
+        over the picture and its mirror image, for twice the network's time. What had to be assumed about the file is
+        said as a warning.
 
         Raises FileNotFoundError, DataError (not a picture, damaged, over `max_pixels`), or ValueError.
         """
@@ -115,7 +121,9 @@ class Colorizer:
 
         A JPEG becomes a JPEG and a PNG a PNG of the same name; others become PNG, with `.png` added to the name.
         Folders keep their subfolders; where two outputs would share a name, the later one gets its folder's name, or
-        a number, before it. A finished output is kept (and said) unless `overwrite`; an input is never overwritten.
+        a number, before it. A finished output is kept (and said) unless `overwrite`; if its metadata
+        say that other weights, another strength or another `tta` made it, `coloured_otherwise` is set in its result. An
+        input is never overwritten.
         Several processes may be given the same files and share them out: each file is coloured by one of them.
         Outputs appear whole or not at all; their metadata say that a model coloured them (`is_marked`), and the input's
         date, place and other metadata are not copied. A failure is a result with
@@ -123,14 +131,15 @@ class Colorizer:
         """
         _check_strength(strength)
         work = functools.partial(self._colorize, strength=strength, tta=tta)
+        how = How(self.name, self.content(), _settings(strength, tta))
 
         def colour(source: Path, output: Path | Result, patience: float) -> Result | None:
             if isinstance(output, Result):
                 return output
             with locked(source, patience) as mine:
                 if os.path.isfile(output) and not overwrite:
-                    return Result(source, output, skipped=True, notes=(KEPT,))
-                return _colorize_file(work, source, output, max_pixels, self.name) if mine else None
+                    return _kept(source, output, how)
+                return _colorize_file(work, source, output, max_pixels, how) if mine else None
 
         plan, results = _plan(paths, Path(out)), {}
         quiet = {} if progress else {"disable": True}  # not disable=False: that would overrule TQDM_DISABLE
@@ -141,6 +150,14 @@ class Colorizer:
                         results[n] = result
                         bar.update()
         return [results[n] for n in range(len(plan))]
+
+    def content(self) -> str:
+        """A short hash of the weights: equal for equal weights, whatever their name."""
+        content = hashlib.blake2b(digest_size=8)
+        for name, value in sorted(self.generator.state_dict().items()):
+            content.update(name.encode())
+            content.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return content.hexdigest()
 
     def _colorize(self, photo: ReadImage, strength: float, tta: bool) -> Image.Image:
         height, width = photo.rgb.shape[:2]
@@ -174,8 +191,8 @@ def shrink(rgb: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.n
 
 
 def _check_strength(strength: float) -> None:
-    if not (math.isfinite(strength) and 0 <= strength <= 1):
-        raise ValueError(f"expected strength in 0 (grey) .. 1 (as predicted), got {strength}")
+    if not (math.isfinite(strength) and 0 <= strength <= MAX_STRENGTH):
+        raise ValueError(f"expected strength from 0 (grey) over 1 (as predicted) to {MAX_STRENGTH:g}, got {strength}")
 
 
 # --- weights -------------------------------------------------------------------------------------------------
@@ -232,6 +249,20 @@ class Result:
     notes: tuple[str, ...] = ()
     skipped: bool = False
     """The output was there already and has been kept."""
+    coloured_otherwise: str = ""
+    """Of a kept output: the weights and settings it was coloured with, if they are not those of this call."""
+
+
+class How(NamedTuple):
+    """How a picture was coloured: the name and the content of the weights, and the settings."""
+
+    weights: str = ""
+    content: str = ""
+    settings: str = ""
+
+
+def _settings(strength: float, tta: bool) -> str:
+    return f"strength {strength:g}{', tta' if tta else ''}"
 
 
 def _plan(paths: str | Path | Iterable[str | Path], out: Path) -> list[tuple[Path, Path | Result]]:
@@ -270,20 +301,36 @@ def _output_name(source: Path) -> str:
     return source.name if source.suffix.lower() in suffixes else source.name + suffixes[0]
 
 
+def _kept(source: Path, output: Path, how: How) -> Result:
+    """The result for an output that is there already. It says so if the output was coloured in another way."""
+    before = _read_how(output)
+    if before is None:
+        other = "something that colorlib did not colour"
+    elif not before.content:  # coloured by an older version, which wrote only the name
+        other = f"the weights {before.weights}" if before.weights != how.weights else ""
+    else:
+        earlier = ", as they were then" if before.weights == how.weights else ""
+        other = f"the weights {before.weights}{earlier}" if before.content != how.content else ""
+        if before.settings != how.settings:
+            other = f"{other or f'the weights {before.weights}'} at {before.settings}"
+    notes = (f"{KEPT}: it is from {other}",) if other else (KEPT,)
+    return Result(source, output, skipped=True, notes=notes, coloured_otherwise=other)
+
+
 def _colorize_file(
-    work: Callable[[ReadImage], Image.Image], source: Path, output: Path, max_pixels: int, weights: str
+    work: Callable[[ReadImage], Image.Image], source: Path, output: Path, max_pixels: int, how: How
 ) -> Result:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on odd tags; what matters is in the notes
             photo = read_image(source, max_pixels=max_pixels)
-        save_marked(work(photo), output, weights)
+        save_marked(work(photo), output, how.weights, how)
     except (ColorlibError, OSError, ValueError, RuntimeError, MemoryError) as error:
         return Result(source, error=one_line(error))
     return Result(source, output, notes=photo.notes)
 
 
-def save_marked(picture: Image.Image, output: str | Path, weights: str = "") -> None:
+def save_marked(picture: Image.Image, output: str | Path, weights: str = "", how: How | None = None) -> None:
     """Write a picture whose metadata say that its colours are a model's, and which `weights` gave them.
 
     By the name's ending a JPEG (.jpg, .jpeg) or else a PNG. Written to a temporary name first: a crash or a full disk
@@ -292,6 +339,8 @@ def save_marked(picture: Image.Image, output: str | Path, weights: str = "") -> 
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     exif = mark(weights)
+    if how is not None:
+        exif[ExifTags.Base.ImageHistory] = f"{how.content}; {how.settings}"
     with replacing(output) as temporary:
         if output.suffix.lower() in JPEG_SUFFIXES:
             picture.save(temporary, format="JPEG", quality=JPEG_QUALITY, subsampling=0, exif=exif)
@@ -303,8 +352,23 @@ def mark(weights: str = "") -> Image.Exif:
     """The metadata of a coloured picture: that a model coloured it, and which `weights` gave the colours."""
     exif = Image.Exif()
     exif[ExifTags.Base.ImageDescription] = MARK
-    exif[ExifTags.Base.Software] = f"colorlib, weights {weights}" if weights else "colorlib"
+    exif[ExifTags.Base.Software] = f"{SOFTWARE}{weights}" if weights else "colorlib"
     return exif
+
+
+def _read_how(path: Path) -> How | None:
+    """How a file says that it was coloured, as far as it says so; None for a file that is not marked."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's remarks on damaged headers
+            if not is_marked(path):
+                return None
+            with open_header(path) as image:
+                exif = image.getexif()
+        content, _, settings = str(exif.get(ExifTags.Base.ImageHistory, "")).partition("; ")
+        return How(str(exif.get(ExifTags.Base.Software, "")).removeprefix(SOFTWARE), content, settings)
+    except Exception:  # a file that was damaged, or is gone, says nothing
+        return None
 
 
 def is_marked(path: str | Path) -> bool:

@@ -11,7 +11,7 @@ from skimage import data
 from skimage.color import rgb2lab
 from torch import nn
 
-from colorlib import Colorizer, inference
+from colorlib import Colorizer, files, inference
 from colorlib.checkpoints import save_generator
 from colorlib.errors import CheckpointError, DataError
 from colorlib.files import lock
@@ -169,7 +169,22 @@ def test_strength_zero_is_grey_of_the_same_lightness(weights, photograph):
     assert np.abs(rgb2lab(image)[..., 0] - rgb2lab(photograph)[..., 0]).max() < 0.4
 
 
-@pytest.mark.parametrize("strength", [-0.1, 1.5, float("nan")])
+def test_more_strength_keeps_lightness_and_stays_in_gamut(weights, photograph):
+    """Chroma doubles where sRGB can show it, and is reduced at constant lightness elsewhere."""
+    colorizer = Colorizer.load(weights, device="cpu")
+    once, twice = (rgb2lab(np.asarray(colorizer.colorize(photograph, strength=s))) for s in (1, 2))
+    assert np.abs(twice[..., 0] - rgb2lab(photograph)[..., 0]).mean() < 0.3
+    chroma_1, chroma_2 = (np.hypot(lab[..., 1], lab[..., 2]) for lab in (once, twice))
+    assert (chroma_2 >= chroma_1 - 1.5).all() and chroma_2.mean() > 1.1 * chroma_1.mean()
+
+
+def test_twice_the_strength_is_twice_the_chroma_inside_the_gamut(photograph):
+    grey = np.full((40, 50), 128, np.uint8)
+    lab = rgb2lab(np.asarray(Colorizer(Constant(0.1, -0.1), RECIPE).colorize(grey, strength=2)))
+    np.testing.assert_allclose(lab[..., 1:].mean(axis=(0, 1)), [22, -22], atol=0.5)
+
+
+@pytest.mark.parametrize("strength", [-0.1, 2.1, float("nan")])
 def test_strength_out_of_range(constant, photograph, tmp_path, strength):
     with pytest.raises(ValueError, match="strength"):
         constant.colorize(photograph, strength=strength)
@@ -327,6 +342,45 @@ def test_finished_outputs_are_kept_unless_asked(constant, tmp_path, photograph):
     assert (out / "a.png").read_bytes() == b"precious"
     (third,) = constant.colorize_many([tmp_path / "a.png"], out, overwrite=True, progress=False)
     assert not third.skipped and (out / "a.png").read_bytes() != b"precious"
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_a_kept_output_says_with_what_it_was_coloured(constant, tmp_path, photograph, name):
+    """Before, the file was kept and the last line named the weights of the second call."""
+    Image.fromarray(photograph).save(tmp_path / name)
+
+    def colour(colorizer, **options):
+        (result,) = colorizer.colorize_many(tmp_path / name, tmp_path / "out", progress=False, **options)
+        return result
+
+    colour(constant)
+    assert colour(constant).coloured_otherwise == "" and colour(constant).notes == (inference.KEPT,)
+    # The same weights under another name are the same weights.
+    assert colour(Colorizer(Constant(), RECIPE, name="copy")).coloured_otherwise == ""
+    assert colour(Colorizer(Constant(0.1), RECIPE, name="other")).coloured_otherwise == "the weights small"
+    assert colour(constant, strength=0.5).coloured_otherwise == "the weights small at strength 1"
+    assert colour(constant, tta=True).coloured_otherwise == "the weights small at strength 1"
+    with torch.no_grad():
+        constant.generator.chroma += 0.1  # trained further
+    kept = colour(constant)
+    assert kept.skipped and kept.coloured_otherwise == "the weights small, as they were then"
+    assert kept.notes[0].startswith(inference.KEPT) and "as they were then" in kept.notes[0]
+    assert not colour(constant, overwrite=True, strength=2, tta=True).skipped
+    assert colour(constant, strength=2, tta=True).coloured_otherwise == ""
+    assert colour(constant).coloured_otherwise == "the weights small at strength 2, tta"
+
+
+def test_a_kept_output_of_an_older_version_or_another_program(constant, tmp_path, photograph):
+    picture = Image.fromarray(photograph)
+    for name in ("a.png", "b.png", "c.png"):
+        picture.save(tmp_path / name)
+    save_marked(picture, tmp_path / "out" / "a.png", "small")
+    save_marked(picture, tmp_path / "out" / "b.png", "default")
+    picture.save(tmp_path / "out" / "c.png")
+    paths = [tmp_path / name for name in ("a.png", "b.png", "c.png")]
+    results = constant.colorize_many(paths, tmp_path / "out", progress=False)
+    said = ["", "the weights default", "something that colorlib did not colour"]
+    assert [result.coloured_otherwise for result in results] == said
 
 
 @pytest.fixture

@@ -274,9 +274,24 @@ def colorize(flags: ColorizeFlags) -> int:
             say(_named(result.source, note))
     for line in count_not_read(result.source for result in failed):
         say(line)
-    tried, out = len(done) + len(failed), printable(flags.out)
-    say(f"{len(done)} of {tried} photographs are in {out}, in colours of the weights {colorizer.name}")
+    say(
+        f"{len(done)} of {len(done) + len(failed)} photographs are in {printable(flags.out)}{_colours(done, colorizer)}"
+    )
     return 1 if failed else 0
+
+
+def _colours(done: list[Result], colorizer: Colorizer) -> str:
+    """Whose colours the pictures have: those of the weights, unless files were kept."""
+    kept = [result for result in done if result.skipped]
+    if not kept:
+        return f", in colours of the weights {colorizer.name}"
+    said = f": {len(done) - len(kept)} coloured now with the weights {colorizer.name}, {len(kept)} kept as they were"
+    if others := [result for result in kept if result.coloured_otherwise]:
+        was = others[0].coloured_otherwise
+        said += (
+            f"; {len(others)} of those kept are from other weights or settings ({was}): --overwrite colours them again"
+        )
+    return said
 
 
 def _named(source: Path, text: str) -> str:
@@ -398,14 +413,9 @@ def doctor(flags: DoctorFlags) -> int:
 
 def export(flags: ExportFlags) -> int:
     """Write ONNX and say how far it is from torch."""
-    from colorlib.cli.export import export_onnx, export_pipeline
+    from colorlib.cli.export import export_onnx
 
-    colorizer = Colorizer.load(flags.weights, "cpu")
-    if flags.pipeline:
-        done = export_pipeline(colorizer, flags.out)
-        say(f"{flags.out}: {done['bytes'] / 1e6:.1f} MB, at most {done['max_difference']} of 255 levels from torch")
-        return 0
-    done = export_onnx(colorizer, flags.out)
+    done = export_onnx(Colorizer.load(flags.weights, "cpu"), flags.out)
     say(f"{flags.out}: {done['bytes'] / 1e6:.1f} MB, at most {done['max_difference']:.1e} from torch in network units")
     return 0
 

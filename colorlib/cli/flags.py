@@ -164,7 +164,7 @@ class ColorizeFlags:
     """Folder for the coloured photographs."""
     weights: Weights = "default"
     strength: float = 1.0
-    """Share of the predicted chroma to paint: 0 is grey, 1 all of it."""
+    """How much of the predicted chroma to paint, up to 2: 0 is grey, 1 all of it, more exaggerates the colours."""
     tta: bool = False
     """Average the colours of the photograph and of its mirror image: twice the network's time."""
     overwrite: bool = False
@@ -239,7 +239,5 @@ class ExportFlags:
     """
 
     out: Path
-    """The file to write; with --pipeline the folder."""
+    """The file to write."""
     weights: Weights = "default"
-    pipeline: bool = False
-    """Write everything from photograph to coloured photograph, as the page that colours in a browser needs it."""

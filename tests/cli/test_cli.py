@@ -659,6 +659,26 @@ def test_colorize(train: Callable[..., Path], photos: Path, tmp_path: Path, caps
     assert np.ptp(pixels, axis=-1).max() <= 1
 
 
+def test_the_last_line_names_the_weights_that_coloured(
+    train: Callable[..., Path], photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = train()
+    args = ["colorize", str(photos / "test"), "--out", str(tmp_path / "o"), "--device", "cpu"]
+
+    def last(*more: str) -> str:
+        assert main([*args, *more]) == 0
+        return capsys.readouterr().out.splitlines()[-1]
+
+    assert last("--weights", str(run)).endswith("in colours of the weights run")
+    assert last("--weights", str(run)).endswith(": 0 coloured now with the weights run, 3 kept as they were")
+    (tmp_path / "o" / "1.png").unlink()
+    said = last("--weights", "l1")
+    assert ": 1 coloured now with the weights l1, 2 kept as they were; 2 of those kept are from other weights" in said
+    assert "(the weights run): --overwrite colours them again" in said
+    assert last("--weights", "l1", "--overwrite").endswith("in colours of the weights l1")
+    assert "(the weights l1 at strength 1): --overwrite" in last("--weights", "l1", "--strength", "1.5")
+
+
 def test_tta_is_that_of_the_library(train: Callable[..., Path], photos: Path, tmp_path: Path) -> None:
     run, photo = train("--lr-g", "0.05"), photos / "test" / "0.png"
     args = ["colorize", str(photo), "--weights", str(run), "--device", "cpu"]
@@ -740,7 +760,7 @@ def test_colorize_names_what_fails_and_does_the_rest(
     said = fails("colorize", text, tmp_path / "missing.jpg", *common)
     assert "text.jpg" in said
     assert "missing.jpg" in said
-    assert "strength" in fails("colorize", photos / "test" / "1.png", *common, "--strength", "1.5")
+    assert "strength" in fails("colorize", photos / "test" / "1.png", *common, "--strength", "2.5")
     assert "pixels" in fails("colorize", photos / "test" / "2.png", *common, "--max-pixels", "100")
 
 
