@@ -1,24 +1,28 @@
 """An exercise: a check that says what was expected and got, hints one by one, and the solution.
 
-Nothing is stored anywhere: an exercise forgets all but how many hints it has given, and needs no network.
+Nothing is stored anywhere: an exercise only counts the hints that it has given, and needs no network.
 """
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import math
+import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from colorlib.images import one_line
+from colorlib.errors import one_line
 
-Status = Literal["not attempted", "not yet", "correct"]
+Status = Literal["not attempted", "not yet", "correct", "check failed"]
 
 
 class NotAttempted(Exception):
@@ -31,7 +35,10 @@ class NotYet(Exception):
 
 @dataclass(frozen=True)
 class Feedback:
-    """What a check found: `status`, and `text` with what was expected and got where the answer is not right yet."""
+    """What a check found: `status`, and `text`, which says what was expected and got if the answer is not right yet.
+
+    The status "check failed" means that the check itself has a bug. It says nothing about the answer.
+    """
 
     status: Status
     text: str
@@ -44,14 +51,15 @@ class Feedback:
 class Exercise:
     """One exercise of a notebook.
 
-    `test(answer)` returns if the answer is right, and raises NotYet (or calls `expect`, which does) if it is not.
-    `name` is the key of its solution, which is cut from the notebook's source.
+    `test(answer)` returns if the answer is right. If it is not, `test` raises NotYet, directly or through `expect`,
+    `expect_type` or `call`. Any other exception counts as a bug in `test`, so `test` must look at the type of an answer
+    before it computes with it. `name` is the key of the solution, which is cut from the notebook's source.
     """
 
     name: str
     test: Callable[[Any], None]
     hints: Sequence[str]
-    returns_nothing: bool = False  # a function that changes its arguments; else returning nothing means no answer
+    returns_nothing: bool = False  # the answer changes its arguments; otherwise returning nothing means no answer
     notebook: str = ""
     given: int = field(default=0, repr=False)
 
@@ -60,23 +68,34 @@ class Exercise:
         self.notebook = self.notebook or self.test.__module__.rpartition("_")[2]
 
     def grade(self, answer: Any) -> Feedback:
-        """Check an answer without printing. Whatever the answer does, this returns."""
+        """Check an answer without printing. Returns a Feedback even if the answer or the check raises an exception."""
         try:
             if is_missing(answer):
                 raise NotAttempted
-            self.test(answer if self.returns_nothing or not _is_function(answer) else _watched(answer))
+            self.test(_watched(answer, self.returns_nothing) if callable(answer) else answer)
         except NotAttempted:
             start = "your function returns nothing; " if callable(answer) else ""
             return Feedback("not attempted", f"{start}write your answer in the cell above, or try {self.name}.hint()")
-        except (NotYet, _Raised) as wrong:
+        except NotYet as wrong:
             return Feedback("not yet", str(wrong))
-        except Exception as error:  # the answer is of a type that the test did not foresee
-            text = f"expected an answer that can be checked, got {kind(answer)} ({one_line(error)})"
-            return Feedback("not yet", text)
+        except Exception as error:
+            bug = f"{self._place(error)}: {type(error).__name__}: {one_line(error)}"
+            return Feedback(
+                "check failed",
+                "the course's own check has a bug, which says nothing about your answer; "
+                f"please report exercise {self.name} of notebook {self.notebook}: {bug}",
+            )
         return Feedback("correct", "")
 
+    def _place(self, error: Exception) -> str:
+        """The line of the check's own file at which an exception arose; if there is none, the line that raised it."""
+        file = getattr(sys.modules.get(self.test.__module__), "__file__", None)
+        frames = traceback.extract_tb(error.__traceback__)
+        frame = next((frame for frame in reversed(frames) if frame.filename == file), frames[-1])
+        return f"{Path(frame.filename).name}, line {frame.lineno}"
+
     def check(self, answer: Any) -> None:
-        """Print whether the answer is right: not attempted, not yet (expected ..., got ...), or correct."""
+        """Print whether the answer is right: correct, not yet (expected ..., got ...), or not attempted."""
         print(self.grade(answer))
 
     def hint(self) -> None:
@@ -115,8 +134,8 @@ def expect(what: str, got: Any, wanted: Any, tolerance: float = 1e-4) -> None:
     """
     if is_missing(got):
         raise NotAttempted
-    if isinstance(wanted, bool) and isinstance(got, np.bool_):
-        got = bool(got)
+    if isinstance(wanted, bool):
+        got = _yes_or_no(got)
     if isinstance(wanted, str | bool) or not _is_numeric(wanted):
         if type(got) is not type(wanted) or got != wanted:
             raise NotYet(f"{what}: expected {short(wanted)}, got {short(got)}")
@@ -137,6 +156,13 @@ def expect_type(what: str, got: Any, kinds: type | tuple[type, ...], wanted: str
         raise NotAttempted
     if not isinstance(got, kinds):
         raise NotYet(f"{what}: expected {wanted}, got {kind(got)}")
+
+
+def expect_tensor(what: str, got: Any, wanted: str) -> None:
+    """Raise NotYet unless `got` is a tensor that a test can compute with: dense, and on the CPU like its inputs."""
+    expect_type(what, got, torch.Tensor, wanted)
+    if got.device.type != "cpu" or got.layout != torch.strided:
+        raise NotYet(f"{what}: expected {wanted}, dense and on the CPU, got a {got.layout} tensor on {got.device}")
 
 
 def kind(value: Any) -> str:
@@ -173,6 +199,14 @@ def _array(value: Any) -> np.ndarray:
     return np.asarray(value, dtype=None if not isinstance(value, int | float) else np.float64)
 
 
+def _yes_or_no(got: Any) -> Any:
+    """A boolean of NumPy or torch, with one element, as Python's; anything else as it is."""
+    if isinstance(got, torch.Tensor | np.ndarray | np.bool_) and _is_numeric(got):
+        array = _array(got)
+        return array.item() if array.dtype == bool and array.size == 1 else got
+    return got
+
+
 def _numbers(what: str, got: Any, wanted: Any) -> np.ndarray:
     try:
         values = _array(got)
@@ -191,26 +225,28 @@ def _in_words(wanted: Any) -> str:
 # --- functions that students write -------------------------------------------------------------------------------
 
 
-class _Raised(Exception):
-    """A student's function raised; kept apart from mistakes in the test itself."""
+def call(what: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call a function or network that a student wrote. Raises NotYet if it raises; `what` names it."""
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:
+        raise NotYet(f"expected {what} to return, got {type(error).__name__}: {one_line(error)}") from error
 
 
-def _is_function(answer: Any) -> bool:
-    return callable(answer) and not isinstance(answer, torch.nn.Module | type)
+def copy_of(what: str, network: torch.nn.Module) -> torch.nn.Module:
+    """A copy of a student's network on the CPU, which a test may change. Raises NotYet if it cannot be copied."""
+    return call(f"a copy of {what} on the CPU", lambda: copy.deepcopy(network).cpu())
 
 
-def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, but it says what it raised, and returning nothing counts as not attempted."""
+def _watched(function: Callable[..., Any], returns_nothing: bool) -> Callable[..., Any]:
+    """The function, with two changes: what it raises becomes NotYet, and returning nothing counts as not attempted."""
+    name = getattr(function, "__name__", "your function")
 
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            result = function(*args, **kwargs)
-        except Exception as error:
-            name = getattr(function, "__name__", "your function")
-            raise _Raised(f"expected {name} to return, got {type(error).__name__}: {one_line(error)}") from error
-        if is_missing(result):
+    @functools.wraps(function, updated=())
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        result = call(name, function, *args, **kwargs)
+        if is_missing(result) and not returns_nothing:
             raise NotAttempted
         return result
 
-    return call
+    return watched

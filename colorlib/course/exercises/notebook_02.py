@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from colorlib.blocks import conv_block, up_block
-from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_type
+from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_tensor, expect_type
 from colorlib.scenes import ROOF_AB, ROOF_PROBABILITIES
 
 # --- 1: one skip -------------------------------------------------------------------------------------------------
@@ -38,7 +38,8 @@ def _up_to_the_last(down: Blocks, up: Blocks, L: Tensor) -> tuple[Tensor, Tensor
     return x, outermost
 
 
-def _check_one_skip(answer: Callable[..., Any]) -> None:
+def _check_one_skip(answer: Any) -> None:
+    expect_type("one_skip", answer, Callable, "a function of down, up and L")  # type: ignore[arg-type]
     ramp = torch.linspace(-1, 1, 32 * 32).reshape(1, 1, 32, 32)
     L = torch.cat([ramp, -0.5 * ramp])
     for levels, width in ((2, 4), (3, 4), (4, 3)):
@@ -48,8 +49,8 @@ def _check_one_skip(answer: Callable[..., Any]) -> None:
             decoded, encoded = _up_to_the_last(down, up, L)
             wanted, swapped = up[-1](torch.cat([decoded, encoded], 1)), up[-1](torch.cat([encoded, decoded], 1))
         where = f"with {levels} blocks each, for two images of 32 px"
-        expect_type(where, got, Tensor, "a tensor")
-        if got.shape == swapped.shape and torch.allclose(got, swapped, atol=1e-6):
+        expect_tensor(where, got, "a tensor")
+        if (got.shape, got.dtype) == (swapped.shape, swapped.dtype) and torch.allclose(got, swapped, atol=1e-6):
             raise NotYet("expected the decoder's map first, then the encoder's, got them the other way round")
         expect(where, got, wanted, 1e-5)
 
@@ -135,7 +136,8 @@ _LOTS: dict[str, tuple[list[float], list[float]]] = {
 }
 
 
-def _check_l1_answer(answer: Callable[..., Any]) -> None:
+def _check_l1_answer(answer: Any) -> None:
+    expect_type("l1_answer", answer, Callable, "a function of values and probabilities")  # type: ignore[arg-type]
     for name, (values, probabilities) in _LOTS.items():
         best = min(values, key=lambda x: _mean_l1(x, values, probabilities))
         x = _number(name, answer(list(values), list(probabilities)), best)

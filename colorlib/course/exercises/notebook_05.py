@@ -23,7 +23,8 @@ def _counts(kernel: int, stride: int) -> tuple[int, int]:
     return int(inside.min()), int(inside.max())
 
 
-def _check_overlap(answer: Callable[..., Any]) -> None:
+def _check_overlap(answer: Any) -> None:
+    expect_type("overlap", answer, Callable, "a function of kernel and stride")  # type: ignore[arg-type]
     for kernel, stride in ((3, 2), (4, 2), (2, 2), (5, 2), (4, 4), (3, 1), (7, 3), (2, 3)):
         where = f"for kernel {kernel} and stride {stride}, (fewest, most)"
         got, wanted = answer(kernel, stride), _counts(kernel, stride)
@@ -49,7 +50,8 @@ def _parameters(depth: int, width: int, in_channels: int, out_channels: int) -> 
     return sum(p.numel() for p in network.parameters())
 
 
-def _check_count_parameters(answer: Callable[..., Any]) -> None:
+def _check_count_parameters(answer: Any) -> None:
+    expect_type("count_parameters", answer, Callable, "a function of depth, width and channels")  # type: ignore[arg-type]
     for depth, width, into, out in ((2, 8, 1, 2), (3, 8, 1, 2), (5, 16, 1, 2), (7, 4, 3, 3), (8, 64, 1, 2)):
         where = f"depth {depth}, width {width}, {into} channels in, {out} out"
         got, wanted = answer(depth, width, into, out), _parameters(depth, width, into, out)
@@ -90,7 +92,8 @@ class _Strict(nn.Module):
         return torch.cat([L - mean, 2 * mean], dim=1)
 
 
-def _check_any_size(answer: Callable[..., Any]) -> None:
+def _check_any_size(answer: Any) -> None:
+    expect_type("any_size", answer, Callable, "a function of a network, a multiple and L")  # type: ignore[arg-type]
     for multiple, height, width in ((8, 21, 13), (4, 8, 12), (16, 5, 30), (8, 24, 17)):
         L = torch.linspace(-1, 1, 2 * height * width).reshape(2, 1, height, width)
         network = _Strict(multiple)
@@ -139,7 +142,8 @@ def _branches() -> tuple[nn.Module, nn.Module]:
         return branch, conv_block(3, 4, kernel=1, norm="none")
 
 
-def _check_residual(answer: Callable[..., Any]) -> None:
+def _check_residual(answer: Any) -> None:
+    expect_type("residual", answer, Callable, "a function of x, branch and shortcut")  # type: ignore[arg-type]
     branch, shortcut = _branches()
     x = torch.linspace(-1, 1, 2 * 3 * 5 * 5).sin().reshape(2, 3, 5, 5).requires_grad_()
     got, wanted = answer(x, branch, shortcut), torch.relu(branch(x) + shortcut(x))
@@ -219,7 +223,8 @@ _CASES: dict[str, tuple[str, set[str]]] = {
 }
 
 
-def _check_unreached(answer: Callable[..., Any]) -> None:
+def _check_unreached(answer: Any) -> None:
+    expect_type("unreached", answer, Callable, "a function of a module and x")  # type: ignore[arg-type]
     x = torch.linspace(-1, 1, 2 * 2 * 6 * 6).reshape(2, 2, 6, 6)
     for stale in (False, True):
         for what, (how, wanted) in _CASES.items():

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import copy
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_type, kind
-from colorlib.images import one_line
+from colorlib.course.exercises.exercise import Exercise, NotYet, copy_of, expect, expect_tensor, expect_type, kind
+from colorlib.errors import one_line
 
 # Kernel, stride and padding of the 70 x 70 PatchGAN and of others.
 _SEVENTY = [(4, 2, 1)] * 3 + [(4, 1, 1)] * 2
@@ -98,7 +98,8 @@ _SIDE, _LOWEST, _HIGHEST, _SCORES = 128, 40, 60, 500
 
 def _check_judge_to_order(answer: Any) -> None:
     expect_type("judge_to_order", answer, Callable, "a function that returns a discriminator")  # type: ignore[arg-type]
-    module = answer if isinstance(answer, nn.Module) else answer()
+    given = inspect.unwrap(answer)
+    module = given if isinstance(given, nn.Module) else answer()
     expect_type("what judge_to_order returns", module, nn.Module, "a module")
     module = _randomised(module)
     images = torch.randn(4, 3, _SIDE, _SIDE, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -118,7 +119,8 @@ def _check_judge_to_order(answer: Any) -> None:
 
 def _randomised(module: nn.Module) -> nn.Module:
     """A copy in evaluation mode with random weights: what starts at zero would hide what is seen."""
-    module, rng = copy.deepcopy(module).double().eval(), torch.Generator().manual_seed(1)
+    module = copy_of("the discriminator", module).double().eval()
+    rng = torch.Generator().manual_seed(1)
     for parameter in module.parameters():
         parameter.data = 0.3 * torch.randn(parameter.shape, generator=rng, dtype=torch.float64)
     return module
@@ -131,7 +133,9 @@ def _scores(module: nn.Module, images: Tensor) -> Tensor:
         raise NotYet(
             f"expected a discriminator that takes (4, 3, 128, 128), got {type(error).__name__}: {one_line(error)}"
         ) from error
-    expect_type("what the discriminator returns", scores, Tensor, "a map of scores")
+    expect_tensor("what the discriminator returns", scores, "a map of scores")
+    if scores.is_complex():
+        raise NotYet(f"expected a map of real scores, got {scores.dtype}")
     if not scores.requires_grad:
         raise NotYet(f"expected scores that depend on the pictures, got {kind(scores)} without a gradient")
     return scores

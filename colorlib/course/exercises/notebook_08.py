@@ -5,23 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from colorlib.course.exercises.exercise import Exercise, expect, expect_type
 from colorlib.losses import wasserstein_d_loss, wasserstein_g_loss
-
-
-def _plain(got: Any) -> Any:
-    """A yes or no of one element, as Python's."""
-    if (
-        isinstance(got, Tensor | np.ndarray | np.generic)
-        and got.ndim == 0
-        and str(got.dtype).endswith(("bool", "bool_"))
-    ):
-        return bool(got)
-    return got
 
 
 def _check_distance_on_a_line(answer: Any) -> None:
@@ -125,7 +113,7 @@ _PAIRS = (
 def _check_pulls_together(answer: Any) -> None:
     expect_type("pulls_together", answer, Callable, "a function of two losses")  # type: ignore[arg-type]
     for what, d_loss, g_loss, right in _PAIRS:
-        expect(f"for {what}", _plain(answer(d_loss, g_loss)), right)
+        expect(f"for {what}", answer(d_loss, g_loss), right)
 
 
 pulls_together = Exercise(

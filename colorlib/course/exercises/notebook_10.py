@@ -12,7 +12,7 @@ from torch import Tensor
 
 from colorlib import scenes
 from colorlib.color import join_lab, split_lab, to_float, to_uint8
-from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_type, kind
+from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_tensor, expect_type, kind
 from colorlib.metrics import ciede2000, colorfulness
 
 
@@ -84,7 +84,7 @@ def _check_fool_colorfulness(answer: Any) -> None:
     for number in (3, 17):
         prediction, truth = _dull(number)
         picture = answer(prediction.clone(), truth.clone())
-        expect_type(f"for scene {number}", picture, Tensor, f"uint8 pictures of the shape {tuple(truth.shape)}")
+        expect_tensor(f"for scene {number}", picture, f"uint8 pictures of the shape {tuple(truth.shape)}")
         if picture.shape != truth.shape or picture.dtype != torch.uint8:
             got = f"{kind(picture)}, {str(picture.dtype).removeprefix('torch.')}"
             raise NotYet(f"for scene {number}: expected uint8 pictures of the shape {tuple(truth.shape)}, got {got}")

@@ -11,7 +11,7 @@ import pandas as pd
 
 from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_type
 from colorlib.course.experiments import lambda_sweep, sweep
-from colorlib.images import one_line
+from colorlib.errors import TrainingDiverged, one_line
 
 COLUMNS = ("steps", "psnr", "lowest_error", "d_accuracy")
 
@@ -163,11 +163,15 @@ def _check_my_settings(answer: Any) -> None:
     unknown = [str(name) for name in settings if name not in sweep.NAMES]
     if unknown:
         raise NotYet(f"expected names out of {', '.join(sweep.NAMES)}, got {', '.join(unknown)}")
+    wanted = "expected settings that train, got"
     try:
         recipe = lambda_sweep.small(sweep.STEPS, **settings)
+    except (ValueError, KeyError, TypeError) as error:  # values that a recipe does not take
+        raise NotYet(f"{wanted} {type(error).__name__}: {one_line(error)}") from error
+    try:
         trainer = lambda_sweep.train(recipe, 0)
-    except Exception as error:  # whatever the settings lead to
-        raise NotYet(f"expected settings that train, got {type(error).__name__}: {one_line(error)}") from error
+    except TrainingDiverged as error:
+        raise NotYet(f"{wanted} TrainingDiverged: {one_line(error)}") from error
     found = lambda_sweep.judge(trainer.generator, "val")
     if not found["score"] <= BAR:
         raise NotYet(

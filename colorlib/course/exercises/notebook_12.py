@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from colorlib.color import AB_SCALE, join_lab, rgb_to_lab, split_lab, to_float, to_uint8
-from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_type, kind
+from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_tensor, expect_type, kind
 from colorlib.inference import save_marked
 
 # --- a photograph's own lightness ---------------------------------------------------------------------------------
@@ -36,7 +36,7 @@ def _check_own_lightness(answer: Any) -> None:
     expect_type("own_lightness", answer, Callable, "a function of two pictures")  # type: ignore[arg-type]
     photograph, coloured, wanted = _photograph_and_coloured()
     got = answer(photograph.clone(), coloured.clone())
-    expect_type("your picture", got, Tensor, "a tensor")
+    expect_tensor("your picture", got, "a tensor")
     if got.dtype != torch.uint8 or got.shape != photograph.shape:
         raise NotYet(f"expected uint8 of shape {tuple(photograph.shape)}, got {got.dtype} of shape {tuple(got.shape)}")
     lab, of_wanted = (rgb_to_lab(to_float(images)) for images in (got, wanted))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from colorlib.color import AB_SCALE, L_SCALE, lab_to_rgb, rgb_to_lab, split_lab, to_float
 from colorlib.course import bugs
-from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_type
+from colorlib.course.exercises.exercise import Exercise, NotYet, call, copy_of, expect, expect_tensor, expect_type
 from colorlib.devices import make_rng
 from colorlib.losses import bce_g_loss, gradient_penalty, l1_loss
 from colorlib.metrics import fid
@@ -20,12 +19,6 @@ from colorlib.metrics import fid
 
 def _check_function(answer: Any) -> None:
     expect_type("your answer", answer, Callable, "a function")  # type: ignore[arg-type]
-
-
-def _yes_or_no(got: Any) -> Any:
-    """A yes or no of one element, as Python's."""
-    array = got.detach().cpu().numpy() if isinstance(got, Tensor) else got
-    return bool(array) if isinstance(array, np.ndarray | np.bool_) and array.dtype == bool and array.size == 1 else got
 
 
 def _pair(what: str, got: Any, names: str) -> Sequence[Any]:
@@ -95,6 +88,7 @@ def _check_residual_forward(answer: Any) -> None:
     got, wanted = answer(block, x), block(x)
     _one_tensor("the output", got)
     expect("the output", got, wanted, 1e-5)
+    expect_tensor("the output", got, "a tensor that carries its gradient")
     groups: dict[str, list[Tensor]] = {"the branch": list(block.branch.parameters()), "the input": [x]}
     _check_gradients("the output", got.square().sum(), wanted.square().sum(), groups)
 
@@ -113,7 +107,7 @@ def _check_has_cut_weights(answer: Any) -> None:
     _check_function(answer)
     x = torch.randn(2, 4, 6, 6, generator=make_rng(0, "input"))
     for what, (network, cut) in bugs.networks().items():
-        expect(f"for {what}", _yes_or_no(answer(network, x.clone())), cut)
+        expect(f"for {what}", answer(network, x.clone()), cut)
 
 
 has_cut_weights = Exercise(
@@ -161,7 +155,7 @@ critic_step = Exercise(
 def _check_is_backwards(answer: Any) -> None:
     _check_function(answer)
     for what, (step, backwards) in bugs.STEPS.items():
-        expect(f"for {what}", _yes_or_no(answer(step)), backwards)
+        expect(f"for {what}", answer(step), backwards)
 
 
 is_backwards = Exercise(
@@ -215,9 +209,11 @@ def _check_mix(answer: Any) -> None:
     n = 8000
     real, fake = torch.ones(n, 2, 2, 3), torch.zeros(n, 2, 2, 3)
     got = answer(real.clone(), fake.clone(), make_rng(0, "mix"))
-    expect_type("mix", got, Tensor, "a tensor")
+    expect_tensor("mix", got, "a tensor")
     if got.shape != real.shape:
         raise NotYet(f"expected the shape {tuple(real.shape)}, got {tuple(got.shape)}")
+    if not got.is_floating_point():
+        raise NotYet(f"expected a mixture in {real.dtype}, got {got.dtype}")
     shares = got.detach()
     if shares.min() < -1e-6 or shares.max() > 1 + 1e-6:
         outside = ((shares < 0) | (shares > 1)).float().mean()
@@ -294,7 +290,7 @@ network_input = Exercise(
 
 def _numbers_of(what: str, got: Any, photos: Tensor) -> list[int]:
     """Which photographs these are."""
-    expect_type(what, got, Tensor, f"a tensor (n, {', '.join(map(str, photos.shape[1:]))}) of photographs")
+    expect_tensor(what, got, f"a tensor (n, {', '.join(map(str, photos.shape[1:]))}) of photographs")
     if got.shape[1:] != photos.shape[1:]:
         raise NotYet(f"{what}: expected photographs of the shape {tuple(photos.shape[1:])}, got {tuple(got.shape[1:])}")
     names = {photo.numpy().tobytes(): number for number, photo in enumerate(photos)}
@@ -385,24 +381,38 @@ decode = Exercise(
 # --- 9: samples that see one another -------------------------------------------------------------------------------
 
 
+class _Student(nn.Module):
+    """A student's network; what its forward raises becomes NotYet."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Any:
+        return call("the network", self.network, x)
+
+
 def _check_build_critic(answer: Any) -> None:
     _check_function(answer)
     x = torch.randn(6, 3, 16, 16, generator=make_rng(0, "batch"))
     for width in (8, 12):
         critic = answer(width)
         expect_type(f"build_critic({width})", critic, nn.Module, "a network")
-        critic = copy.deepcopy(critic).train()
+        critic = _Student(copy_of("the network", critic)).train()
         scores = critic(x)
         if not isinstance(scores, Tensor) or scores.shape[:2] != (6, 1):
             raise NotYet(f"for 6 samples: expected scores (6, 1, ...), got {getattr(scores, 'shape', type(scores))}")
+        expect_tensor("for 6 samples", scores, "scores")
+        if not scores.is_floating_point() or not scores.requires_grad:
+            raise NotYet(f"for 6 samples: expected scores that have a gradient, got {scores.dtype} without one")
         share, own = bugs.foreign_share(critic, x)
         if share > 1e-4:
             raise NotYet(f"in training: expected no gradient of a score on other samples, got {share:.0%} of it there")
         if own.min() <= 0 or torch.allclose(critic(x) + critic(-x), 2 * critic(0 * x), atol=1e-6):
             raise NotYet("expected scores that depend on their sample, and not linearly, got others")
         loss = gradient_penalty(critic, x[:, :1], x[:, 1:], -x[:, 1:], rng=make_rng(0))
-        weights = list(critic.parameters())
-        found = torch.autograd.grad(loss, weights, allow_unused=True)
+        weights = [weight for weight in critic.parameters() if weight.requires_grad]
+        found = torch.autograd.grad(loss, weights, allow_unused=True) if weights else ()
         if not any(g is not None and g.abs().sum() > 0 for g in found):
             raise NotYet("expected a penalty that reaches the weights, got no gradient in any of them")
 
@@ -422,7 +432,7 @@ def _check_samples_mix(answer: Any) -> None:
     _check_function(answer)
     x = torch.randn(4, 3, 16, 16, generator=make_rng(0, "batch"))
     for what, (critic, mixes) in bugs.critics().items():
-        expect(f"for {what}", _yes_or_no(answer(critic, x.clone())), mixes)
+        expect(f"for {what}", answer(critic, x.clone()), mixes)
 
 
 samples_mix = Exercise(
@@ -445,6 +455,8 @@ def _check_colour_fid(answer: Any) -> None:
         predicted = torch.cat([true[:, :1], chroma * true[:, 1:]], 1)
         features = bugs.Features()
         got = answer(predicted.clone(), true.clone(), features)
+        if not features.seen:
+            raise NotYet(f"for a set with {what}: expected the features of both sets, got a result without any")
         low, high = min(low for low, _ in features.seen), max(high for _, high in features.seen)
         if low < -0.05 or high > 1.05:
             raise NotYet(f"expected features of sRGB values 0..1, got features of values from {low:.4g} to {high:.4g}")
