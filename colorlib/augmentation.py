@@ -53,3 +53,21 @@ def cutmix(images: UInt8[Tensor, "b 3 h w"], share: float, numbers: Float[Tensor
     columns = (torch.arange(width, device=images.device) + 0.5).view(1, 1, -1) / width
     inside = ((rows - y).abs() < half) & ((columns - x).abs() < half)
     return torch.where(inside.unsqueeze(1), images.roll(1, 0), images)
+
+
+def blur(L: Float[Tensor, "b 1 h w"], share: float, numbers: Float[Tensor, "b 1"]) -> Float[Tensor, "b 1 h w"]:
+    """The mean over 3x3 pixels, in so large a share of the pictures: their `numbers`, uniform in 0..1, decide."""
+    padded = nn.functional.pad(L, (1, 1, 1, 1), mode="replicate")
+    chosen = numbers.to(L.device).view(-1, 1, 1, 1) < share
+    return torch.where(chosen, nn.functional.avg_pool2d(padded, 3, stride=1), L)
+
+
+def add_noise(L: Float[Tensor, "b 1 h w"], most: float, numbers: Float[Tensor, "b n"]) -> Float[Tensor, "b 1 h w"]:
+    """Independent noise on every pixel, as of film grain or a sensor; its standard deviation is drawn for each picture.
+
+    `numbers`, uniform in 0..1, are one for the standard deviation (0 to `most`) and then one for each pixel: uniform
+    noise, which is sqrt(12) times as wide as its standard deviation.
+    """
+    numbers = numbers.to(L)
+    deviation, pixels = most * numbers[:, 0].view(-1, 1, 1, 1), numbers[:, 1:].view(L.shape)
+    return L + deviation * 12**0.5 * (pixels - 0.5)

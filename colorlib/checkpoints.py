@@ -105,14 +105,14 @@ def load_generator(path: str | Path, device: str | torch.device = "cpu") -> tupl
     tensors = read_tensors(path)
     with torch.device("meta"):  # takes no memory: a header may claim any size
         _check_shapes(_skeleton(recipe, path), tensors, str(path))
-    generator = build_generator(recipe)
+    generator = build_generator(recipe, weights=False)
     generator.load_state_dict(tensors)
     return generator.to(device).eval(), recipe, metadata
 
 
 def _skeleton(recipe: Recipe, path: Path) -> nn.Module:
     try:
-        return build_generator(recipe)
+        return build_generator(recipe, weights=False)
     except RuntimeError as error:
         raise CheckpointError(f"{path}: its recipe makes no network: {str(error).splitlines()[0]}") from error
 
@@ -155,6 +155,7 @@ def _check_shapes(module: nn.Module, tensors: Mapping[str, Tensor], origin: str)
 
 
 OPTIMIZER_STATE = {"Adam": {"step", "exp_avg", "exp_avg_sq"}, "RMSprop": {"step", "square_avg"}}
+OPTIMIZER_STATE["AdamW"] = OPTIMIZER_STATE["Adam"]
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -44,8 +44,10 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
-def parallel(module: nn.Module) -> nn.Module:
+def parallel(module: nn.Module, *, unused: bool = False) -> nn.Module:
     """`module` with its gradients averaged over the processes; itself where there is one process only.
+
+    `unused` says that some parameters may get no gradient in a step: each step then looks for them, which takes time.
 
     Buffers (batch norm's running statistics) stay each process's own: broadcasting them between two forward passes
     and one backward would change tensors that the backward needs. The main process's are the ones saved.
@@ -54,7 +56,7 @@ def parallel(module: nn.Module) -> nn.Module:
         return module
     renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
     keep_buffers: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
-    return DistributedDataParallel(module, **keep_buffers)
+    return DistributedDataParallel(module, find_unused_parameters=unused, **keep_buffers)
 
 
 def without_exchange(module: nn.Module) -> contextlib.AbstractContextManager[None]:

@@ -104,8 +104,11 @@ def pictures(recipe: Recipe, n: int) -> UInt8[Tensor, "n 3 h w"]:
 
 
 def try_step(networks: Networks, n: int) -> None:
-    """A whole step of both networks on `n` images. Further updates of D would take no more memory."""
-    networks.train_step([pictures(networks.recipe, n)], networks.recipe.pretrain_steps)
+    """A whole step of both networks on `n` images. Further updates of D would take no more memory.
+
+    It is a step of the end of the training, when an encoder that was frozen at first takes the most memory.
+    """
+    networks.train_step([pictures(networks.recipe, n)], networks.recipe.pretrain_steps, progress=1.0)
 
 
 def held_by(networks: Networks) -> int:

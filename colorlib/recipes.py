@@ -18,15 +18,19 @@ from torch import nn
 from colorlib.blocks import Block
 from colorlib.devices import Precision
 from colorlib.discriminators import STRIDED_LAYERS, PatchGAN
-from colorlib.generators import BackboneUNet, ResUNet, UNet
+from colorlib.generators import BACKBONES, BackboneUNet, ResUNet, UNet
 from colorlib.losses import ADVERSARIAL_LOSSES, AdversarialLoss
 
 # The receptive fields of the paper's discriminators (Isola et al. 2017, section 4.4) and the two beside them.
 RECEPTIVE_FIELDS = tuple(STRIDED_LAYERS)
 MAX_DEPTH = 8
 TARGETS = ("steps", "epochs", "minutes")
-# Younger than the first runs. At its default one is left out of the JSON: their fingerprints and files stay good.
-ADDED_LATER = ("zoom", "tone", "cutmix", "accumulate", "checkpointing")
+# These fields were added after the first runs. They are left out of the JSON at their default value, so that old
+# fingerprints still match, and old files that lack them can be read.
+ADDED_LATER = (
+    "zoom", "tone", "cutmix", "accumulate", "checkpointing",
+    "backbone", "pretrained", "encoder_lr", "encoder_frozen", "d_scale", "lr_schedule", "weight_decay", "blur", "noise",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,10 +57,22 @@ class Recipe:
     """Learning rate of the generator."""
     lr_d: float = 2e-4
     """Learning rate of the discriminator."""
+    lr_schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Both learning rates over the training: linear is constant for half of it, then falls to 0; cosine falls to 0."""
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's betas."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay of the generator (AdamW); 0 is none."""
     generator: Literal["unet", "resunet", "backbone"] = "unet"
     """Architecture of the generator."""
+    backbone: str = "resnet18"
+    """Encoder of the backbone generator: efficientnet_lite0, or one of torchvision's, as resnet18."""
+    pretrained: bool = False
+    """Start the backbone from its ImageNet weights (those of efficientnet_lite0 ship, others are downloaded)."""
+    encoder_lr: float = 1.0
+    """Learning rate of the backbone, as a factor of the generator's; 0 freezes it."""
+    encoder_frozen: float = 0.0
+    """Share of the training, from its start, in which the backbone is frozen."""
     depth: int | None = None
     """Halvings of the image in the generator; None: as many as the size allows, 8 at most (4 for resunet)."""
     width: int = 64
@@ -73,6 +89,8 @@ class Recipe:
     """Side in pixels of the patch that one score of D sees; None: the largest that fits half the image."""
     conditional: bool = True
     """Whether D sees the lightness that the colours belong to."""
+    d_scale: int = 1
+    """D sees L and ab averaged over blocks of this side, and its receptive field is in pixels of the smaller image."""
     size: int = 256
     """Side of the training images, in pixels."""
     batch_size: int = 1
@@ -87,6 +105,10 @@ class Recipe:
     """Strength of the random tone curve on L in training, 0 (none) to 1: old films and prints."""
     cutmix: float = 0.0
     """Share of training pictures in which a rectangle shows another picture of the batch (CutMix)."""
+    blur: float = 0.0
+    """Share of training pictures whose lightness is blurred a little."""
+    noise: float = 0.0
+    """Noise on L in training: its standard deviation, in network units, is 0 to this."""
     pretrain_steps: int = 0
     """First steps of G with L1 alone, before D joins."""
     ema_decay: float = 0.0
@@ -109,13 +131,16 @@ class Recipe:
             raise ValueError(f"expected dropout in 0..1, 1 not included, got {self.dropout}")
         if self.zoom < 1:
             raise ValueError(f"expected zoom of at least 1, got {self.zoom}")
-        if not 0 <= self.tone <= 1:
-            raise ValueError(f"expected tone in 0..1, got {self.tone}")
-        if not 0 <= self.cutmix <= 1:
-            raise ValueError(f"expected cutmix in 0..1, got {self.cutmix}")
+        for field in ("tone", "cutmix", "blur", "encoder_frozen"):
+            if not 0 <= getattr(self, field) <= 1:
+                raise ValueError(f"expected {field} in 0..1, got {getattr(self, field)}")
+        if self.backbone not in BACKBONES:
+            raise ValueError(f"expected backbone {_listed(BACKBONES)}, got {self.backbone!r}")
+        if self.weight_decay > 0 and self.optimizer != "adam":
+            raise ValueError(f"expected weight_decay of 0 with {self.optimizer}, got {self.weight_decay}; try adam")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"expected betas in 0..1, 1 not included, got {self.betas}")
-        for field in ("n_critic", "width", "d_width", "size", "batch_size", "accumulate"):
+        for field in ("n_critic", "width", "d_width", "size", "batch_size", "accumulate", "d_scale"):
             self._expect_positive(field)
         if self.accumulate > self.batch_size:
             raise ValueError(f"expected accumulate of at most batch_size, {self.batch_size}, got {self.accumulate}")
@@ -124,7 +149,7 @@ class Recipe:
         for field in ("clip", *TARGETS):
             if getattr(self, field) is not None:
                 self._expect_positive(field)
-        for field in ("lambda_l1", "lambda_gp", "pretrain_steps"):
+        for field in ("lambda_l1", "lambda_gp", "pretrain_steps", "weight_decay", "encoder_lr", "noise"):
             if getattr(self, field) < 0:
                 raise ValueError(f"expected {field} of at least 0, got {getattr(self, field)}")
         if self.lambda_l1 == 0 and self.adversarial == "none":
@@ -137,6 +162,14 @@ class Recipe:
             raise ValueError(
                 f"expected a receptive field that fits the image, got {self.receptive_field} px at size {self.size}; "
                 f"try {max(r for r in RECEPTIVE_FIELDS if r <= self.size)}"
+            )
+        if self.size % self.d_scale:
+            raise ValueError(f"expected a size that d_scale divides, got {self.size} and {self.d_scale}")
+        seen, strided = self.size // self.d_scale, STRIDED_LAYERS.get(self.receptive_field or 1, 0)
+        if strided and seen < 3 * 2**strided:  # less leaves nothing after the last convolutions, 4x4 with stride 1
+            raise ValueError(
+                f"expected at least {3 * 2**strided} px for a receptive field of {self.receptive_field}, got "
+                f"{seen} (size {self.size} / d_scale {self.d_scale}); try a smaller receptive field"
             )
         if sum(getattr(self, target) is not None for target in TARGETS) != 1:
             raise ValueError("expected exactly one stopping target: steps, epochs or minutes")
@@ -155,10 +188,10 @@ class Recipe:
 
     @property
     def resolved_receptive_field(self) -> int:
-        """`receptive_field`, or the largest of the paper's that fits half the image."""
+        """`receptive_field`, or the largest of the paper's that fits half the image that D sees."""
         if self.receptive_field is not None:
             return self.receptive_field
-        return max(r for r in RECEPTIVE_FIELDS if r == 1 or r <= self.size // 2)
+        return max(r for r in RECEPTIVE_FIELDS if r == 1 or r <= self.size // self.d_scale // 2)
 
     @property
     def loss(self) -> AdversarialLoss | None:
@@ -251,11 +284,18 @@ def _is_number(value: Any, kind: type) -> bool:
     return abs(value) < 2**63 if isinstance(value, int) else math.isfinite(value)
 
 
-def build_generator(recipe: Recipe, rng: torch.Generator | None = None) -> nn.Module:
-    """The generator of a recipe, initialised from `rng`: `(B, 1, H, W)` lightness to `(B, 2, H, W)` chroma."""
+def build_generator(recipe: Recipe, rng: torch.Generator | None = None, *, weights: bool = True) -> nn.Module:
+    """The generator of a recipe, initialised from `rng`: `(B, 1, H, W)` lightness to `(B, 2, H, W)` chroma.
+
+    With `weights=False` a pretrained encoder is left random, for a caller who loads all weights from elsewhere.
+    """
     width, dropout, norm = recipe.width, recipe.dropout, recipe.g_norm
+    generator: nn.Module
     if recipe.generator == "backbone":
-        generator: nn.Module = BackboneUNet(width=width, dropout=dropout, norm=norm, rng=rng)
+        imagenet = recipe.pretrained and weights
+        generator = BackboneUNet(recipe.backbone, imagenet, width=width, dropout=dropout, norm=norm, rng=rng)
+        generator.pretrained = recipe.pretrained
+        generator.train()
     else:
         kind = UNet if recipe.generator == "unet" else ResUNet
         generator = kind(depth=recipe.resolved_depth, width=width, dropout=dropout, norm=norm, rng=rng)
@@ -284,12 +324,22 @@ _WGAN_GP = _WGAN.replace(
     norm="layer",
 )  # fmt: skip
 
+_BACKBONE_L1 = _PIX2PIX.replace(
+    name="backbone-l1", adversarial="none", generator="backbone", backbone="efficientnet_lite0", pretrained=True,
+    dropout=0.2, size=128, batch_size=32, lr_g=1.5e-3, betas=(0.9, 0.999), weight_decay=0.05, lr_schedule="cosine",
+    encoder_lr=0.1, encoder_frozen=0.4, ema_decay=0.998, tone=0.3, cutmix=0.5, blur=0.3, noise=0.04, epochs=20,
+)  # fmt: skip
+_BACKBONE_PIX2PIX = _BACKBONE_L1.replace(
+    name="backbone-pix2pix", adversarial="vanilla", d_scale=4, lr_g=2e-4, betas=(0.5, 0.999), lr_schedule="linear",
+)  # fmt: skip
+
 # The presets. pix2pix is Isola et al. 2017 (section 3.3 and appendix 6): batch 1, Adam 2e-4 (0.5, 0.999), 200 epochs;
 # wgan is Arjovsky et al. 2017 (algorithm 1); wgan-gp is Gulrajani et al. 2017 (algorithm 1), with layer norm in the
 # critic, as they recommend, and lambda 30: on scenes at 32 px balloons then have colour within 200 steps; without norm
 # and with lambda 10 they were still dull after 500. The adversarial share on scenes is 0.4 (wgan) and 1.5 (wgan-gp).
 # A punished critic's gradient has norm 1 over a sample, so that share is about sqrt(2 * side^2) / lambda_l1 (measured
 # at 32 px, notebook 09): 6 at 128 px and 12 at 256 px; lambda_l1 of about 120 and 240 keep it at 1.5 there.
+# The backbone presets start from ImageNet, with what keeps them from learning a few thousand photographs by heart.
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -300,7 +350,8 @@ RECIPES: dict[str, Recipe] = {
         _WGAN,
         _WGAN_GP,
         _WGAN_GP.replace(name="resunet-wgan-gp", generator="resunet", width=32, dropout=0.0),
-        _PIX2PIX.replace(name="backbone-pix2pix", generator="backbone", width=32, dropout=0.0),
+        _BACKBONE_L1,
+        _BACKBONE_PIX2PIX,
     )
 }
 

@@ -5,6 +5,7 @@ G maps lightness L to chroma ab. D scores patches of `cat([L, ab], 1)`, so that 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -15,12 +16,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from colorlib import distributed
-from colorlib.augmentation import CUTMIX_NUMBERS, TONE_NUMBERS, cutmix, tone_curve
+from colorlib.augmentation import CUTMIX_NUMBERS, TONE_NUMBERS, add_noise, blur, cutmix, tone_curve
 from colorlib.blocks import fixed_statistics
 from colorlib.checkpoints import load_weights, pack_optimizer, unpack_optimizer
 from colorlib.color import split_lab, to_float
 from colorlib.devices import autocast, make_rng, pick_precision
 from colorlib.errors import CheckpointError
+from colorlib.generators import BackboneUNet
 from colorlib.losses import clip_weights, gradient_penalty, l1_loss
 from colorlib.recipes import Recipe, build_discriminator, build_generator
 
@@ -48,7 +50,8 @@ class DiscriminatorLoss(nn.Module):
         """Named losses, unweighted, and what tells how the game stands; `fake_ab` must carry no gradient to G."""
         loss = self.recipe.loss
         assert loss is not None, "a recipe without an adversarial loss has no discriminator"
-        real, fake = self.score(L, real_ab), self.score(L, fake_ab)
+        L, real_ab, fake_ab = self._shrunk(L), self._shrunk(real_ab), self._shrunk(fake_ab)
+        real, fake = (self._critic(torch.cat([L, ab], 1)) for ab in (real_ab, fake_ab))
         losses = {"d_loss": loss.d(real, fake)}
         if self.recipe.lambda_gp:
             losses["penalty"] = gradient_penalty(self._critic, L, real_ab, fake_ab, rng=rng)
@@ -59,8 +62,13 @@ class DiscriminatorLoss(nn.Module):
         return losses
 
     def score(self, L: Tensor, ab: Tensor) -> Tensor:
-        """Logits `(B, 1, h, w)` of colours on their lightness."""
-        return self._critic(torch.cat([L, ab], 1))
+        """Logits `(B, 1, h, w)` of colours on their lightness, both in the resolution of the photograph."""
+        return self._critic(self._shrunk(torch.cat([L, ab], 1)))
+
+    def _shrunk(self, image: Tensor) -> Tensor:
+        """Averages over blocks of `d_scale` pixels: a G that predicts ab more coarsely is not known by its blur."""
+        scale = self.recipe.d_scale
+        return image if scale == 1 else nn.functional.avg_pool2d(image, scale)
 
     def _critic(self, lab: Tensor) -> Tensor:
         return self.discriminator(lab if self.recipe.conditional else lab[:, 1:])
@@ -113,6 +121,24 @@ def gradient_norm(module: nn.Module) -> Tensor:
     return torch.stack([p.grad.norm() for p in module.parameters() if p.grad is not None]).norm()
 
 
+def rate_factor(schedule: str, progress: float) -> float:
+    """What the learning rates are multiplied by when a share `progress`, 0..1, of the training is done.
+
+    `linear` is the schedule of pix2pix's published code: constant for the first half, then a straight line to 0.
+    `cosine` is equation 5 of Loshchilov and Hutter 2017, "SGDR", without restarts.
+    """
+    if schedule == "linear":
+        return min(1.0, 2 * (1 - progress))
+    if schedule == "cosine":
+        return (1 + math.cos(math.pi * progress)) / 2
+    return 1.0
+
+
+def _group(module: nn.Module, factor: float = 1.0) -> dict[str, Any]:
+    """A group of an optimizer's parameters, whose learning rate is the optimizer's times `factor`."""
+    return {"params": list(module.parameters()), "factor": factor}
+
+
 @contextmanager
 def without_gradients(module: nn.Module | None) -> Iterator[None]:
     """Within, a module passes gradients on to what it is given: those of its weights would be computed for nothing."""
@@ -151,8 +177,10 @@ class Networks:
         self.generator = self._place(build_generator(recipe, make_rng(seed, "generator")))
         # Compiled for training alone: the pictures and scores between are made in other modes and sizes.
         g: Any = torch.compile(self.generator) if compile else self.generator
-        self._g: nn.Module = g if alone else distributed.parallel(g)
-        self._optimizers = {"optimizer_g": self._make_optimizer(self.generator, recipe.lr_g)}
+        # A frozen encoder gets no gradients, which the exchange between processes must know beforehand.
+        freezes = recipe.generator == "backbone" and (recipe.encoder_lr == 0 or recipe.encoder_frozen > 0)
+        self._g: nn.Module = g if alone else distributed.parallel(g, unused=freezes)
+        self._optimizers = {"optimizer_g": self._make_optimizer(self._groups(), recipe.lr_g, recipe.weight_decay)}
         self.d_loss: DiscriminatorLoss | None = None
         discriminator = build_discriminator(recipe, make_rng(seed, "discriminator"))
         if discriminator is not None:
@@ -160,7 +188,7 @@ class Networks:
                 discriminator.compile()  # in place: the names of its weights stay
             self.d_loss = DiscriminatorLoss(self._place(discriminator), recipe)
             self._d = self.d_loss if alone else distributed.parallel(self.d_loss)
-            self._optimizers["optimizer_d"] = self._make_optimizer(discriminator, recipe.lr_d)
+            self._optimizers["optimizer_d"] = self._make_optimizer([_group(discriminator)], recipe.lr_d)
         self._scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.average: AveragedModel | None = None
         if recipe.ema_decay:
@@ -173,13 +201,25 @@ class Networks:
         Measured on pix2pix's 54-million-parameter U-Net at 256 px (AVX2): 4 % at batch 4, 20 % at batch 1. At half
         that width, with fewer channels, channels last wins.
         """
-        wide = self.recipe.width >= 64 and self.device.type == "cpu" and self.precision == "fp32"
-        return module.to(self.device).to(memory_format=torch.contiguous_format if wide else torch.channels_last)
+        recipe = self.recipe
+        wide = recipe.width >= 64 and recipe.generator != "backbone"  # the width of a backbone is its decoder's
+        first = wide and self.device.type == "cpu" and self.precision == "fp32"
+        return module.to(self.device).to(memory_format=torch.contiguous_format if first else torch.channels_last)
 
-    def _make_optimizer(self, module: nn.Module, lr: float) -> torch.optim.Optimizer:
+    def _groups(self) -> list[dict[str, Any]]:
+        """G's parameters, in their own order. A backbone is a group, with its own learning rate."""
+        if isinstance(self.generator, BackboneUNet):
+            return [_group(self.generator.stages, self.recipe.encoder_lr), _group(self.generator.decoder)]
+        return [_group(self.generator)]
+
+    def _make_optimizer(
+        self, groups: list[dict[str, Any]], lr: float, weight_decay: float = 0.0
+    ) -> torch.optim.Optimizer:
         if self.recipe.optimizer == "rmsprop":
-            return torch.optim.RMSprop(module.parameters(), lr=lr)
-        return torch.optim.Adam(module.parameters(), lr=lr, betas=self.recipe.betas, fused=True)
+            return torch.optim.RMSprop(groups, lr=lr)
+        if weight_decay:
+            return torch.optim.AdamW(groups, lr=lr, betas=self.recipe.betas, weight_decay=weight_decay, fused=True)
+        return torch.optim.Adam(groups, lr=lr, betas=self.recipe.betas, fused=True)
 
     def calibrate(self, batches: Iterable[Tensor]) -> None:
         """Measure batch norm's statistics anew for the averaged weights, on uint8 training batches.
@@ -187,10 +227,11 @@ class Networks:
         The generator's own belong to other weights: with them, averaged weights were seen to colour worse than grey.
         """
         assert self.average is not None, "this recipe keeps no average"
-        norms = [module for module in self.average.modules() if isinstance(module, nn.BatchNorm2d)]
+        self.average.train()  # batch norm of a pretrained encoder stays in eval mode, and keeps its statistics
+        norms = [module for module in self.average.modules() if isinstance(module, nn.BatchNorm2d) and module.training]
+        self.average.eval()  # without dropout, as it will be used
         if not norms:
             return
-        self.average.eval()  # without dropout, as it will be used
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # the plain mean over all batches
@@ -202,12 +243,15 @@ class Networks:
 
     # --- one step --------------------------------------------------------------------------------------------
 
-    def train_step(self, batches: Sequence[Tensor], step: int, *, diagnose: bool = False) -> Losses:
+    def train_step(
+        self, batches: Sequence[Tensor], step: int, *, progress: float = 0.0, diagnose: bool = False
+    ) -> Losses:
         """One update of D for each uint8 batch, then one of G; G's fake of the last batch serves both.
 
-        Before `recipe.pretrain_steps` G trains alone. `diagnose` adds the measures that cost extra work.
+        Before `recipe.pretrain_steps` G trains alone. `progress`, 0..1, is the share of the training that is done: it
+        decides the learning rates and whether the encoder is frozen. `diagnose` adds the measures that cost extra work.
         """
-        self.generator.train()
+        self._schedule(progress)
         adversarial = self.d_loss is not None and step >= self.recipe.pretrain_steps
         values: Losses = {}
         for i, images in enumerate(batches):
@@ -215,8 +259,7 @@ class Networks:
             if self.recipe.cutmix:
                 images = cutmix(images, self.recipe.cutmix, self._draw("cutmix", len(images), CUTMIX_NUMBERS, step, i))
             L, real_ab = split_lab(to_float(images))
-            if self.recipe.tone:
-                L = tone_curve(L, self.recipe.tone, self._draw("tone", len(images), TONE_NUMBERS, step, i))
+            L = self._augment(L, step, i)
             fake_ab = None
             if self.recipe.accumulate == 1:
                 with torch.set_grad_enabled(i == len(batches) - 1):
@@ -225,6 +268,28 @@ class Networks:
                 rng = self._share_rng("penalty", len(images), step, i)
                 values = self.update_discriminator(L, real_ab, fake_ab, rng, diagnose=diagnose)
         return values | self.update_generator(L, real_ab, fake_ab, adversarial=adversarial, diagnose=diagnose)
+
+    def _schedule(self, progress: float) -> None:
+        """Set the learning rates and the mode of each layer for a share of the training, 0..1."""
+        factor = rate_factor(self.recipe.lr_schedule, progress)
+        rates = {"optimizer_g": self.recipe.lr_g, "optimizer_d": self.recipe.lr_d}
+        for name, optimizer in self._optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = factor * group["factor"] * rates[name]
+        if isinstance(self.generator, BackboneUNet):
+            self.generator.frozen = self.recipe.encoder_lr == 0 or progress < self.recipe.encoder_frozen
+        self.generator.train()
+
+    def _augment(self, L: Tensor, step: int, i: int) -> Tensor:
+        """L as another film, lens or scan might have kept it; the colours stay."""
+        recipe, pictures = self.recipe, len(L)
+        if recipe.tone:
+            L = tone_curve(L, recipe.tone, self._draw("tone", pictures, TONE_NUMBERS, step, i))
+        if recipe.blur:
+            L = blur(L, recipe.blur, self._draw("blur", pictures, 1, step, i))
+        if recipe.noise:
+            L = add_noise(L, recipe.noise, self._draw("noise", pictures, 1 + L[0].numel(), step, i))
+        return L
 
     def _fake(self, L: Tensor) -> Tensor:
         with autocast(self.device, self.precision):
@@ -293,10 +358,6 @@ class Networks:
     def adjust(self, recipe: Recipe) -> None:
         """Go on with the loss weights, bounds and learning rates of another recipe; the networks stay what they are."""
         self.recipe = recipe
-        rates = {"optimizer_g": recipe.lr_g, "optimizer_d": recipe.lr_d}
-        for name, optimizer in self._optimizers.items():
-            for group in optimizer.param_groups:
-                group["lr"] = rates[name]
         if self.d_loss is not None:
             self.d_loss.recipe = recipe
 

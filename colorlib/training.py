@@ -118,8 +118,10 @@ class Trainer:
 
     def _make_batches(self) -> Batches:
         recipe = self.recipe
-        share = {"rank": distributed.rank(), "world_size": distributed.world_size()}
-        return Batches(self.source, recipe.batch_size, size=recipe.size, zoom=recipe.zoom, seed=self.seed, **share)
+        return Batches(
+            self.source, recipe.batch_size, size=recipe.size, zoom=recipe.zoom, seed=self.seed,
+            rank=distributed.rank(), world_size=distributed.world_size(),
+        )  # fmt: skip
 
     def start_from(self, generator: nn.Module, origin: str = "the generator given") -> None:
         """Take over a generator's weights, before the first step: fine-tuning, or the second of two stages.
@@ -198,6 +200,19 @@ class Trainer:
         assert self.recipe.minutes is not None, "a recipe has a stopping target"
         return self.seconds >= 60 * self.recipe.minutes
 
+    @property
+    def progress(self) -> float:
+        """Share of the training that is done, 0..1: of its steps, or of its minutes.
+
+        It decides the learning rates, and how long an encoder is frozen. So a run that is counted in minutes repeats
+        exactly only with a constant rate and an encoder that is never frozen.
+        """
+        if self.target_steps is not None:
+            return min(1.0, self.step / self.target_steps)
+        assert self.recipe.minutes is not None, "a recipe has a stopping target"
+        seconds = distributed.mean(torch.tensor(self.seconds, device=self.device))  # the same in every process
+        return min(1.0, float(seconds) / (60 * self.recipe.minutes))
+
     # --- the loop --------------------------------------------------------------------------------------------
 
     def run(self, steps: int | None = None) -> Generator[Record, None, None]:
@@ -256,7 +271,7 @@ class Trainer:
         try:
             with torch.random.fork_rng(devices):
                 torch.manual_seed(derive_seed(self.seed, "dropout", self.step, distributed.rank()))
-                return self.networks.train_step(batches, self.step, diagnose=diagnose)
+                return self.networks.train_step(batches, self.step, progress=self.progress, diagnose=diagnose)
         except (RuntimeError, MemoryError) as error:
             if type(error).__module__.startswith(COMPILER):
                 why = str(error).strip().splitlines()[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from colorlib.augmentation import CUTMIX_NUMBERS, TONE_NUMBERS, cutmix, resize, tone_curve
+from colorlib.augmentation import CUTMIX_NUMBERS, TONE_NUMBERS, add_noise, blur, cutmix, resize, tone_curve
 
 
 def ramp(n: int) -> torch.Tensor:
@@ -72,3 +72,24 @@ def test_a_share_of_the_pictures_is_changed_in_rectangles_small_and_large(rng: t
     assert changed[changed > 0].max() > 0.9 and changed[changed > 0].min() < 0.05
     assert torch.equal(cutmix(images, 0.0, numbers), images)
     assert torch.equal(cutmix(images[:1], 1.0, numbers[:1]), images[:1])
+
+
+def test_blur_is_the_mean_over_nine_pixels_in_a_share_of_the_pictures(rng: torch.Generator) -> None:
+    L = torch.rand(2, 1, 6, 7, generator=rng)
+    got = blur(L, 0.5, torch.tensor([[0.4], [0.6]]))
+    assert got[0, 0, 2, 3].item() == pytest.approx(L[0, 0, 1:4, 2:5].mean().item(), abs=1e-6)
+    corner = (4 * L[0, 0, 0, 0] + 2 * L[0, 0, 0, 1] + 2 * L[0, 0, 1, 0] + L[0, 0, 1, 1]) / 9  # the border is repeated
+    assert got[0, 0, 0, 0].item() == pytest.approx(corner.item(), abs=1e-6)
+    assert torch.equal(got[1], L[1])
+    constant = torch.full_like(L, 0.3)
+    assert torch.allclose(blur(constant, 1.0, torch.zeros(2, 1)), constant)
+
+
+def test_noise_has_the_deviation_that_was_drawn_and_no_bias(rng: torch.Generator) -> None:
+    L = torch.zeros(2, 1, 200, 200)
+    numbers = torch.rand(2, 1 + 200 * 200, generator=rng)
+    numbers[:, 0] = torch.tensor([1.0, 0.25])
+    noise = add_noise(L, 0.04, numbers)
+    assert noise.std(dim=(1, 2, 3)).tolist() == pytest.approx([0.04, 0.01], rel=0.02)
+    assert noise.mean().abs() < 1e-3
+    assert not torch.equal(noise[0], 4 * noise[1])

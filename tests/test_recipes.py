@@ -6,14 +6,15 @@ import pytest
 import torch
 
 from colorlib.discriminators import PatchGAN, receptive_field
+from colorlib.efficientnet import EfficientNetLite0
 from colorlib.generators import BackboneUNet, ResUNet, UNet
 from colorlib.losses import WASSERSTEIN
-from colorlib.recipes import RECIPES, Recipe, build_discriminator, build_generator, find_recipe
+from colorlib.recipes import ADDED_LATER, RECIPES, Recipe, build_discriminator, build_generator, find_recipe
 
 
 def test_presets_are_those_of_the_course() -> None:
-    names = ["l1", "pix2pix", "lsgan", "hinge", "wgan", "wgan-gp", "resunet-wgan-gp", "backbone-pix2pix"]
-    assert list(RECIPES) == names
+    names = ["l1", "pix2pix", "lsgan", "hinge", "wgan", "wgan-gp", "resunet-wgan-gp"]
+    assert list(RECIPES) == [*names, "backbone-l1", "backbone-pix2pix"]
     assert all(recipe.name == name for name, recipe in RECIPES.items())
 
 
@@ -48,9 +49,15 @@ def test_younger_hyperparameters_leave_old_recipes_as_they_were() -> None:
     """Files and fingerprints from before they were added stay good, and they tell recipes apart all the same."""
     recipe = RECIPES["pix2pix"]
     assert recipe.fingerprint == "9d50ac15bfaa"  # as it stands beside rows that were measured before
-    assert not {"zoom", "tone", "cutmix", "accumulate", "checkpointing"} & json.loads(recipe.to_json()).keys()
-    for change in ({"zoom": 1.5}, {"tone": 0.5}, {"cutmix": 0.5}, {"accumulate": 2}, {"checkpointing": True}):
-        changed = recipe.replace(batch_size=2, **change)
+    changes = {
+        "zoom": 1.5, "tone": 0.5, "cutmix": 0.5, "accumulate": 2, "checkpointing": True, "backbone": "resnet34",
+        "pretrained": True, "encoder_lr": 0.1, "encoder_frozen": 0.4, "d_scale": 4, "lr_schedule": "cosine",
+        "weight_decay": 0.05, "blur": 0.3, "noise": 0.04,
+    }  # fmt: skip
+    assert changes.keys() == set(ADDED_LATER)
+    assert not changes.keys() & json.loads(recipe.to_json()).keys()
+    for field, value in changes.items():
+        changed = recipe.replace(batch_size=2, **{field: value})
         assert changed.fingerprint != recipe.replace(batch_size=2).fingerprint
         assert Recipe.from_json(changed.to_json()) == changed
 
@@ -81,6 +88,18 @@ def test_younger_hyperparameters_leave_old_recipes_as_they_were() -> None:
         ({"accumulate": 3, "batch_size": 2}, "accumulate of at most batch_size, 2, got 3"),
         ({"checkpointing": 1}, "checkpointing as bool"),
         ({"batch_size": "auto"}, "batch_size as int"),
+        ({"backbone": "resnet19"}, "efficientnet_lite0, resnet18, .*, got 'resnet19'"),
+        ({"pretrained": "yes"}, "pretrained as bool"),
+        ({"encoder_lr": -0.1}, "encoder_lr of at least 0"),
+        ({"encoder_frozen": 1.1}, "encoder_frozen in 0..1"),
+        ({"d_scale": 0}, "d_scale above 0"),
+        ({"d_scale": 3}, "d_scale divides, got 256 and 3"),
+        ({"d_scale": 8, "receptive_field": 142}, "at least 48 px for a receptive field of 142, got 32"),
+        ({"lr_schedule": "step"}, "constant, linear, cosine"),
+        ({"weight_decay": -0.1}, "weight_decay of at least 0"),
+        ({"weight_decay": 0.1, "optimizer": "rmsprop"}, "weight_decay of 0 with rmsprop"),
+        ({"blur": 2.0}, "blur in 0..1"),
+        ({"noise": -1.0}, "noise of at least 0"),
         ({"width": "64"}, "width"),
         ({"lamda_l1": 10}, "no lamda_l1"),
     ],
@@ -129,6 +148,39 @@ def test_automatic_depth_and_receptive_field() -> None:
         assert (at_size.resolved_depth, at_size.resolved_receptive_field) == (depth, field)
     assert recipe.replace(generator="resunet").resolved_depth == 4
     assert recipe.replace(depth=3, receptive_field=34).resolved_depth == 3
+
+
+def test_the_receptive_field_is_that_of_the_image_that_d_sees() -> None:
+    recipe = RECIPES["pix2pix"].replace(size=128, d_scale=4, d_width=4)
+    assert recipe.resolved_receptive_field == 16
+    for field in (1, 16, 34):  # the largest takes more than the 32 px, and sees them with the padding beyond
+        scores = build_discriminator(recipe.replace(receptive_field=field))(torch.zeros(1, 3, 32, 32))
+        assert min(scores.shape[2:]) >= 1
+    smallest = recipe.replace(size=4 * 12, receptive_field=34)
+    assert build_discriminator(smallest)(torch.zeros(1, 3, 12, 12)).shape == (1, 1, 1, 1)
+    with pytest.raises(ValueError, match="at least 12 px"):
+        recipe.replace(size=4 * 11, receptive_field=34)
+
+
+def test_a_recipe_of_the_first_edition_is_on_an_untrained_resnet18() -> None:
+    """Runs of that time name no backbone in their recipe.json."""
+    values = json.loads(RECIPES["pix2pix"].replace(generator="backbone", width=4).to_json())
+    assert "backbone" not in values and "pretrained" not in values
+    recipe = Recipe.from_json(json.dumps(values))
+    assert (recipe.backbone, recipe.pretrained, recipe.encoder_lr, recipe.encoder_frozen) == ("resnet18", False, 1, 0)
+    generator = build_generator(recipe)
+    assert not generator.pretrained and sum(p.numel() for p in generator.stages.parameters()) == 11_176_512
+
+
+def test_backbone_presets_start_from_the_encoder_that_ships() -> None:
+    for name in ("backbone-l1", "backbone-pix2pix"):
+        preset = RECIPES[name].replace(width=4)
+        assert (preset.generator, preset.backbone, preset.pretrained) == ("backbone", "efficientnet_lite0", True)
+        generator = build_generator(preset)
+        empty = build_generator(preset, weights=False)  # for weights that are loaded afterwards
+        assert torch.equal(generator.stages[0][0].weight, EfficientNetLite0(pretrained=True).stages[0][0].weight)
+        assert not torch.equal(generator.stages[0][0].weight, empty.stages[0][0].weight)
+        assert not generator.stages[0][1].training and not empty.stages[0][1].training
 
 
 def test_the_right_networks_are_built(rng: torch.Generator) -> None:

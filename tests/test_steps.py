@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ import torch.nn.functional as F
 from conftest import make_source
 from torch import Tensor, nn
 
+from colorlib.checkpoints import load_checkpoint
 from colorlib.color import split_lab, to_float
 from colorlib.losses import gradient_penalty
+from colorlib.memory import measure
 from colorlib.recipes import Recipe
 from colorlib.steps import (
     DiscriminatorLoss,
@@ -22,7 +25,9 @@ from colorlib.steps import (
     generator_losses,
     generator_total,
     gradient_norm,
+    rate_factor,
 )
+from colorlib.training import Trainer
 
 CPU = torch.device("cpu")
 
@@ -93,15 +98,24 @@ def seen_in_steps(networks: Networks, batch: Tensor, steps: tuple[int, ...]) -> 
     return seen
 
 
-def test_a_tone_curve_changes_the_lightness_alone(recipe: Recipe) -> None:
-    """G sees other greys with the same colours, D the same greys as G; another step draws other curves."""
+@pytest.mark.parametrize("change", [{"tone": 0.8}, {"noise": 2.0}])
+def test_augmented_lightness_keeps_its_colours(recipe: Recipe, change: dict[str, float]) -> None:
+    """G sees other greys with the same colours, D the same greys as G; another step draws other numbers."""
     batch = images(4)
-    seen = seen_in_steps(Networks(recipe.replace(tone=0.8), 0, CPU), batch, steps=(0, 0, 1))
+    seen = seen_in_steps(Networks(recipe.replace(**change), 0, CPU), batch, steps=(0, 0, 1))
     L, ab = split_lab(to_float(batch))
     assert all(torch.equal(other, ab) for _, other in seen)
-    assert (seen[0][0] - L).abs().amax(dim=(1, 2, 3)).min() > 0.01  # every picture has a curve of its own
+    assert (seen[0][0] - L).abs().amax(dim=(1, 2, 3)).min() > 0.01  # no picture stays as it is
     assert torch.equal(seen[0][0], seen[1][0]) and torch.equal(seen[0][0], seen[2][0])
     assert not torch.equal(seen[0][0], seen[4][0])
+
+
+def test_blurred_lightness_keeps_its_colours(recipe: Recipe) -> None:
+    batch = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    seen = seen_in_steps(Networks(recipe.replace(blur=1.0), 0, CPU), batch, steps=(0,))
+    L, ab = split_lab(to_float(batch))
+    assert all(torch.equal(other, ab) and torch.equal(greys, seen[0][0]) for greys, other in seen)
+    assert seen[0][0].std() < 0.5 * L.std()
 
 
 def test_a_rectangle_of_another_picture_brings_its_colours(recipe: Recipe) -> None:
@@ -197,3 +211,152 @@ def test_bf16_stays_near_fp32(recipe: Recipe) -> None:
     for name in ("l1", "d_loss", "g_adversarial"):
         assert losses["bf16"][name].dtype == torch.float32
         torch.testing.assert_close(losses["bf16"][name], losses["fp32"][name], rtol=0.02, atol=0.01)
+
+
+# --- rates over the training, and an encoder of its own -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [1, 1, 1, 1, 1]),
+        ("linear", [1, 1, 1, 0.5, 0]),
+        ("cosine", [1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2, 0]),
+    ],
+)
+def test_learning_rates_follow_the_schedule(recipe: Recipe, schedule: str, expected: list[float]) -> None:
+    """At 0, 1/4, ... of the training; the closed forms are those of the published code and paper."""
+    networks = Networks(recipe.replace(lr_schedule=schedule, lr_g=3e-4, lr_d=2e-4), 0, CPU)
+    for progress, factor in zip((0, 0.25, 0.5, 0.75, 1), expected, strict=True):
+        assert rate_factor(schedule, progress) == pytest.approx(factor)
+        networks.train_step([images(4)], 0, progress=progress)
+        rates = [
+            group["lr"] for name in ("optimizer_g", "optimizer_d") for group in networks._optimizers[name].param_groups
+        ]
+        assert rates == pytest.approx([factor * 3e-4, factor * 2e-4])
+
+
+def test_at_rate_zero_nothing_changes(recipe: Recipe) -> None:
+    networks = Networks(recipe.replace(lr_schedule="linear"), 0, CPU)
+    before = copy.deepcopy(networks.generator)
+    networks.train_step([images(4)], 0, progress=1.0)
+    assert all(torch.equal(a, b) for a, b in zip(before.parameters(), networks.generator.parameters(), strict=True))
+
+
+def test_weight_decay_shrinks_the_generators_weights(recipe: Recipe) -> None:
+    """Loshchilov and Hutter 2019, algorithm 2: beside Adam's step, each weight loses lr * decay of itself."""
+    plain, decayed = (Networks(recipe.replace(dropout=0.0, weight_decay=decay), 0, CPU) for decay in (0.0, 50.0))
+    before = copy.deepcopy(plain.generator)
+    for networks in (plain, decayed):
+        networks.train_step([images(4)], 0)
+    parts = (before.parameters(), plain.generator.parameters(), decayed.generator.parameters())
+    for start, without, shrunk in zip(*parts, strict=True):
+        assert torch.allclose(shrunk, without - 2e-4 * 50 * start, atol=1e-6)
+    of_d = (networks.d_loss.discriminator.parameters() for networks in (plain, decayed))
+    assert all(torch.equal(a, b) for a, b in zip(*of_d, strict=True))
+
+
+@pytest.fixture
+def on_encoder(recipe: Recipe) -> Recipe:
+    return recipe.replace(
+        generator="backbone", backbone="efficientnet_lite0", pretrained=True, encoder_lr=0.1, encoder_frozen=0.5,
+        dropout=0.2, batch_size=2,
+    )  # fmt: skip
+
+
+def changed(before: nn.Module, after: nn.Module) -> list[str]:
+    """Names of the weights and statistics that differ."""
+    now = after.state_dict()
+    return [name for name, tensor in before.state_dict().items() if not torch.equal(tensor, now[name])]
+
+
+def test_a_frozen_encoder_stays_as_it_is_and_thaws(on_encoder: Recipe) -> None:
+    networks = Networks(on_encoder, 0, CPU)
+    before = copy.deepcopy(networks.generator)
+    networks.train_step([images(2)], 0, progress=0.49)
+    assert changed(before.stages, networks.generator.stages) == []
+    assert {name for name, _ in before.decoder.named_parameters()} <= set(
+        changed(before.decoder, networks.generator.decoder)
+    )
+    networks.train_step([images(2)], 1, progress=0.5)
+    # Its weights move, batch norm's statistics do not.
+    assert set(changed(before.stages, networks.generator.stages)) == {
+        name for name, _ in before.stages.named_parameters()
+    }
+
+
+def test_the_encoder_has_a_rate_of_its_own_and_at_zero_stays(on_encoder: Recipe) -> None:
+    slow = Networks(on_encoder.replace(encoder_lr=0.1), 0, CPU)
+    slow.train_step([images(2)], 0, progress=0.5)
+    assert [group["lr"] for group in slow._optimizers["optimizer_g"].param_groups] == pytest.approx([2e-5, 2e-4])
+    fixed = Networks(on_encoder.replace(encoder_lr=0.0, encoder_frozen=0.0, weight_decay=0.1), 0, CPU)
+    before = copy.deepcopy(fixed.generator)
+    fixed.train_step([images(2)], 0, progress=0.9)
+    assert changed(before.stages, fixed.generator.stages) == []
+
+
+def test_groups_list_the_parameters_in_the_generators_own_order(on_encoder: Recipe) -> None:
+    """Checkpoints number an optimizer's averages; those of old runs on a backbone were of one group."""
+    networks = Networks(on_encoder, 0, CPU)
+    listed = [p for group in networks._optimizers["optimizer_g"].param_groups for p in group["params"]]
+    own = list(networks.generator.parameters())
+    assert len(listed) == len(own) and all(a is b for a, b in zip(listed, own, strict=True))
+
+
+def test_calibration_leaves_the_statistics_of_a_pretrained_encoder(on_encoder: Recipe) -> None:
+    networks = Networks(on_encoder.replace(ema_decay=0.9), 0, CPU)
+    before = copy.deepcopy(networks.generator)
+    networks.calibrate([images(4)])
+    averaged = networks.average.module
+    assert changed(before.stages, averaged.stages) == []
+    assert any("running_mean" in name for name in changed(before.decoder, averaged.decoder))
+    assert not any(module.training for module in averaged.modules())
+
+
+def test_a_discriminator_at_a_coarser_scale_sees_averages(recipe: Recipe) -> None:
+    """Losses, penalty and G's adversarial term equal those of averaged pictures; D's gradient reaches every pixel."""
+    critic = recipe.replace(adversarial="wasserstein", lambda_gp=10.0, norm="none", d_scale=4, receptive_field=1)
+    coarse = Networks(critic, 0, CPU).d_loss
+    plain = DiscriminatorLoss(coarse.discriminator, critic.replace(d_scale=1))
+    L, real = split_lab(to_float(images(4)))
+    fake = (-real).requires_grad_()
+    small = [F.avg_pool2d(x, 4) for x in (L, real, fake)]
+    got = coarse(L, real, fake.detach(), torch.Generator().manual_seed(0))
+    expected = plain(*(x.detach() for x in small), torch.Generator().manual_seed(0))
+    assert got.keys() == expected.keys()
+    assert all(torch.equal(got[name], expected[name]) for name in got)
+    term = generator_losses(L, real, fake, coarse)
+    assert torch.equal(term["g_adversarial"], plain.recipe.loss.g(plain.score(small[0], small[2])))
+    assert term["l1"].item() == pytest.approx((fake - real).abs().mean().item())
+    (gradient,) = torch.autograd.grad(term["g_adversarial"], fake)
+    assert gradient.ne(0).all() and torch.allclose(
+        gradient, gradient[..., ::4, ::4].repeat_interleave(4, 2).repeat_interleave(4, 3)
+    )
+
+
+@pytest.mark.slow
+def test_a_run_with_frozen_encoder_and_schedule_resumes_bit_for_bit(tmp_path: Path, on_encoder: Recipe) -> None:
+    """Interrupted before the encoder thaws, after three of six steps, and again after that."""
+    recipe = on_encoder.replace(
+        steps=6, weight_decay=0.05, lr_schedule="cosine", ema_decay=0.9, blur=0.5, noise=0.1, d_scale=2
+    )
+    source = make_source()
+
+    def train(trainer: Trainer, steps: int | None = None) -> None:
+        for _ in trainer.run(steps):
+            pass
+
+    train(Trainer(recipe, source, out=tmp_path / "whole", device="cpu"))
+    train(Trainer(recipe, source, out=tmp_path / "cut", device="cpu"), 2)
+    train(Trainer.resume(tmp_path / "cut", source, device="cpu"), 2)
+    train(Trainer.resume(tmp_path / "cut", source, device="cpu"))
+    whole, resumed = (load_checkpoint(tmp_path / name)[0] for name in ("whole", "cut"))
+    assert whole.keys() == resumed.keys()
+    for group, tensors in whole.items():
+        assert tensors.keys() == resumed[group].keys()
+        assert [name for name, tensor in tensors.items() if not torch.equal(tensor, resumed[group][name])] == [], group
+
+
+def test_memory_is_measured_with_the_encoder_in_training(on_encoder: Recipe) -> None:
+    frozen, free = (measure(on_encoder.replace(encoder_frozen=share), CPU) for share in (0.5, 0.0))
+    assert frozen == free
