@@ -38,6 +38,8 @@ LAB_KNEE = 6 / 29
 # six-digit matrix puts the white of Lab at 1.00004.
 GAMUT_TOLERANCE = 1e-3
 BISECTIONS = 16
+# Resizing takes sRGB a little above 1; no method takes it above this.
+CERTAINLY_NOT_SRGB = 2.0
 
 
 def rgb_to_lab(rgb: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch 3 h w"]:
@@ -62,8 +64,15 @@ def lab_to_rgb(lab: Float[Tensor, "*batch 3 h w"], *, clip: bool = True) -> Floa
 def split_lab(
     rgb: Float[Tensor, "*batch 3 h w"],
 ) -> tuple[Float[Tensor, "*batch 1 h w"], Float[Tensor, "*batch 2 h w"]]:
-    """What the generator sees and what it has to say: L and ab of sRGB in 0..1, both scaled to about -1..1."""
+    """What the generator sees and what it has to say: L and ab of sRGB in 0..1, both scaled to about -1..1.
+
+    Raises ValueError for values up to 255. They are looked for on the CPU only: reading them would make a GPU wait.
+    """
     lab = rgb_to_lab(rgb)
+    if rgb.device.type == "cpu" and rgb.numel() and not torch.compiler.is_compiling():
+        highest = rgb.detach().amax().item()
+        if highest > CERTAINLY_NOT_SRGB:
+            raise ValueError(f"expected sRGB in 0..1, got values up to {highest:g}; divide by 255")
     return lab[..., :1, :, :] / L_SCALE - 1, lab[..., 1:, :, :] / AB_SCALE
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import itertools
 import os
 import time
@@ -237,13 +238,22 @@ class Found:
 def find_inputs(paths: str | Path | Iterable[str | Path], out: Path) -> list[Found]:
     """The files that `paths` name and those in the folders that they name, each once, without what lies in `out`.
 
-    A folder keeps its subfolders in the places. A folder without files is listed itself.
+    A folder keeps its subfolders in the places. A folder without files is listed itself. A pattern, such as `*.jpg`,
+    stands for the files that match it, because the shells of Windows do not expand patterns.
     """
     unique: dict[Path, Found] = {}
-    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
+    given = [paths] if isinstance(paths, str | Path) else paths
+    for path in itertools.chain.from_iterable(map(_expand, given)):
         for found in _inputs(path, real(out)):
             unique.setdefault(real(found.source.parent) / found.source.name, found)
     return list(unique.values())
+
+
+def _expand(path: str | Path) -> list[Path]:
+    """The files that match a pattern, or the path itself if it exists, is no pattern or matches nothing."""
+    if os.path.lexists(path) or not any(sign in str(path) for sign in "*?["):
+        return [Path(path)]
+    return [Path(match) for match in sorted(glob.glob(str(path), recursive=True))] or [Path(path)]
 
 
 def _inputs(path: Path, out: Path) -> Iterator[Found]:

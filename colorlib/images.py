@@ -13,15 +13,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageCms, ImageOps, TiffImagePlugin
+from torch import Tensor
 
 from colorlib.errors import DataError, one_line
 from colorlib.files import NOT_READ, UNREADABLE_FORMATS, printable, why_not_read
 
-ImageLike = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+
+@runtime_checkable
+class Readable(Protocol):
+    """A file object."""
+
+    def read(self) -> bytes | str: ...
+
+
+ImageLike = str | os.PathLike[str] | bytes | Readable | Image.Image | np.ndarray | Tensor
+
+ACCEPTED = "a path, a file opened for reading bytes, bytes, a PIL image, an array or a tensor"
 
 # 134 megapixels: a phone's 108 pass, and the largest picture accepted needs about 1.2 GB.
 MAX_PIXELS = 2**27
@@ -62,18 +74,25 @@ class ReadImage:
 
 
 def read_image(image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> ReadImage:
-    """A file, its bytes, a PIL image or an array as 8-bit sRGB, upright (EXIF), ICC profile applied, alpha kept.
+    """A file, its bytes, a PIL image, an array or a tensor as 8-bit sRGB, upright (EXIF), in sRGB (ICC), alpha kept.
 
-    16 bits are rounded to 8. Of an animation or a multi-page file the first frame is read. Arrays are `H x W`,
-    `H x W x 1`, `x 3` or `x 4` of uint8, uint16, bool or float 0..1.
+    A file is a path or a file object that was opened for reading bytes. 16 bits are rounded to 8. Of an animation or a
+    multi-page file the first frame is read. Arrays are `H x W`, `H x W x 1`, `x 3` or `x 4` of uint8, uint16, bool or
+    float 0..1. Tensors of the same types are `3 x H x W` (or 1 or 4 channels), or a batch of one of these.
 
     Raises FileNotFoundError, DataError (not a picture, damaged, more than `max_pixels`; one line that says which),
-    or ValueError for an array of another shape, dtype or range.
+    or ValueError for something else, or for an array or tensor of another shape, dtype or range.
     """
+    if isinstance(image, Tensor):
+        image = _as_array(image)
+    elif isinstance(image, Readable):
+        image = _read_bytes(image)
     if isinstance(image, np.ndarray):
         return _from_array(image, max_pixels)
     if isinstance(image, Image.Image):
         return _decode(image, "the image", max_pixels)
+    if not isinstance(image, str | os.PathLike | bytes):
+        raise ValueError(f"expected {ACCEPTED}, got {type(image).__name__}")
     with open_header(image) as opened:
         return _decode(opened, _name(image), max_pixels)
 
@@ -157,11 +176,19 @@ def _decode(image: Image.Image, name: str, max_pixels: int) -> ReadImage:
 def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
     if width < 1 or height < 1:
         raise DataError(f"cannot read {name}: it is {width} x {height} pixels, expected at least 1 x 1")
-    if width * height > max_pixels:
+    if over := over_limit(width, height, max_pixels):
         raise DataError(
-            f"cannot read {name}: {width} x {height} = {width * height / 1e6:.1f} megapixels, over the limit of "
-            f"{max_pixels / 1e6:.1f}; if you trust it, raise the limit with max_pixels (--max-pixels {width * height})"
+            f"cannot read {name}: {over}; if you trust it, raise the limit with max_pixels "
+            f"(--max-pixels {width * height})"
         )
+
+
+def over_limit(width: int, height: int, max_pixels: int = MAX_PIXELS) -> str:
+    """A few words on a picture of more than `max_pixels`, empty for a smaller one."""
+    if width * height <= max_pixels:
+        return ""
+    megapixels = f"{width} x {height} = {width * height / 1e6:.1f} megapixels"
+    return f"{megapixels}, over the limit of {max_pixels / 1e6:.1f}"
 
 
 def _refuse_preview(image: TiffImagePlugin.TiffImageFile, name: str) -> None:
@@ -294,6 +321,22 @@ def _transform(image: Image.Image, profile: ImageCms.ImageCmsProfile, mode: str)
 
 
 # --- from arrays ---------------------------------------------------------------------------------------------
+
+
+def _as_array(tensor: Tensor) -> np.ndarray:
+    """A tensor `C x H x W` or `1 x C x H x W` as an array `H x W x C`."""
+    picture = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
+    if picture.ndim != 3 or picture.shape[0] not in (1, 3, 4):
+        raise ValueError(f"expected one picture as a tensor 3 x H x W (or 1 or 4 channels), got {tuple(tensor.shape)}")
+    picture = picture.detach().cpu().permute(1, 2, 0)
+    return (picture.float() if picture.is_floating_point() else picture).numpy()  # NumPy has no bfloat16
+
+
+def _read_bytes(file: Readable) -> bytes:
+    content = file.read()
+    if not isinstance(content, bytes):
+        raise ValueError(f"expected {ACCEPTED}, got a file opened for reading text; open it with mode 'rb'")
+    return content
 
 
 def _from_array(array: np.ndarray, max_pixels: int) -> ReadImage:

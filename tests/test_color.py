@@ -240,3 +240,13 @@ def test_a_wider_tolerance_keeps_more_chroma():
     chroma = [reduce_chroma(lab, tolerance)[..., 1:, :, :].norm(dim=-3) for tolerance in (1e-3, 0.05, 10.0)]
     assert (chroma[0][..., 0] < 0.98 * chroma[1][..., 0]).all() and (chroma[1][..., 0] < chroma[2][..., 0]).all()
     assert torch.equal(reduce_chroma(lab, 10.0), lab)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_split_lab_refuses_levels_of_255(dtype):
+    image = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
+    with pytest.raises(ValueError, match=r"expected sRGB in 0\.\.1, got values up to 2"):
+        split_lab(255 * image)
+    # A resized image overshoots a little.
+    split_lab(image * 1.2 - 0.1)
+    split_lab(image[:0])

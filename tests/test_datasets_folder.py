@@ -323,6 +323,12 @@ def test_a_bomb_is_a_bad_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert len(open_folder(tmp_path, 8, "train")) == 12
 
 
+def test_a_picture_over_the_limit_is_not_advised_a_flag_that_training_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "over_limit", lambda width, height: f"{width} x {height}, over the limit")
+    with pytest.raises(DataError, match="over the limit; make it smaller"):
+        square_of(Image.new("RGB", (9, 9)), format="PNG")
+
+
 def test_an_unreadable_file_does_not_stop_the_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that vanishes or is forbidden is one bad picture."""
     folder(tmp_path, 30)

@@ -82,6 +82,23 @@ def test_a_photograph_of_a_kind_that_is_not_read_may_not_be_left_out_of_a_folder
     ]  # fmt: skip
 
 
+def test_patterns_are_expanded_where_no_file_has_that_name(tmp_path):
+    for name in ("b.jpg", "a.jpg", "c.png", "deep/d.jpg", "[1].jpg", ".hidden.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+
+    def found(*patterns):
+        names = [
+            item.source.relative_to(tmp_path) for item in find_inputs([tmp_path / p for p in patterns], tmp_path / "o")
+        ]
+        return [name.as_posix() for name in names]
+
+    assert found("*.jpg") == ["[1].jpg", "a.jpg", "b.jpg"] and found("?.png") == ["c.png"]
+    assert found("[1].jpg") == ["[1].jpg"]  # a file of that name is no pattern
+    assert found("**/*.jpg", "a.jpg") == ["[1].jpg", "a.jpg", "b.jpg", "deep/d.jpg"]
+    assert found("*.gif") == ["*.gif"]  # whatever reads it reports that it is missing
+
+
 def test_a_path_is_printed_in_one_line():
     assert printable(Path("a/Größe 色.png")) == str(Path("a/Größe 色.png"))
     assert printable("a\nb\x1b[31m\udcff\\") == "a\\nb\\x1b[31m\\udcff\\"

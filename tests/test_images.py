@@ -1,11 +1,13 @@
 """Every odd kind of picture, made here, read as upright 8-bit sRGB; every broken one refused in one line."""
 
+import io
 import os
 import struct
 import threading
 import zlib
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -526,3 +528,49 @@ def test_a_video_is_named_as_one(tmp_path):
 
 def test_default_limit_lets_a_phone_pass():
     assert MAX_PIXELS > 12032 * 9024
+
+
+# --- what else is accepted -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def without_type_checks():
+    """Users run without jaxtyping's checks: their errors must be ours."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def test_tensors(rgb, grey):
+    image = torch.from_numpy(rgb).permute(2, 0, 1)
+    for tensor in (image, image[None], image / 255, (image / 255).requires_grad_(), (image / 255).double()):
+        assert np.array_equal(read_image(tensor).rgb, rgb)
+    assert np.abs(read_image((image / 255).bfloat16()).rgb.astype(int) - rgb).max() <= 1
+    assert np.array_equal(read_image(torch.from_numpy(grey)[None]).rgb, as_grey_rgb(grey))
+    assert np.array_equal(read_image(torch.cat([image, image[:1]])).alpha, rgb[..., 0])
+
+
+def test_file_objects(tmp_path, rgb):
+    path = write(tmp_path, "a.png", rgb)
+    with open(path, "rb") as file:
+        assert np.array_equal(read_image(file).rgb, rgb)
+    assert np.array_equal(read_image(io.BytesIO(path.read_bytes())).rgb, rgb)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (None, "got NoneType"),
+        (3, "got int"),
+        ([1, 2], "got list"),
+        (io.StringIO("text"), "mode 'rb'"),
+        (torch.zeros(2, 3, 4, 4), "one picture"),
+        (torch.zeros(4, 4), "one picture"),
+        (torch.zeros(5, 4, 3), "one picture"),
+        (torch.full((3, 4, 4), 200.0), "dividing by 255"),
+    ],
+    ids=["None", "number", "list", "text", "batch", "plane", "channels last", "0..255"],
+)
+def test_what_is_no_picture_is_named(wrong, said, without_type_checks):
+    with pytest.raises(ValueError, match=said):
+        read_image(wrong)

@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ColorlibError, ValueError, OSError) as error:
         return _fail(one_line(error))
     except (RuntimeError, MemoryError) as error:
-        reason = _device_trouble(error)
+        reason = _device_trouble(error, args[0])
         if reason is None:
             raise
         return _fail(reason)
@@ -105,8 +105,8 @@ def _encodable_output() -> Iterator[None]:
     On Windows, output that is piped into a file or another program is encoded in a code page of 256 characters. A file
     name with another character would end the command in an error, although the work is done.
     """
-    streams = [stream for stream in (sys.stdout, sys.stderr) if getattr(stream, "errors", None) == "strict"]
-    streams = [stream for stream in streams if hasattr(stream, "reconfigure")]
+    streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]
+    streams = [stream for stream in streams if stream.errors == "strict"]
     for stream in streams:
         stream.reconfigure(errors="backslashreplace")
     try:
@@ -131,12 +131,21 @@ def _short_warnings() -> Iterator[None]:
         yield
 
 
-def _device_trouble(error: Exception) -> str | None:
+# What makes a command need less memory.
+SMALLER = {
+    "train": "try a smaller --batch-size or --size, --accumulate or --checkpointing",
+    "colorize": "try a smaller photograph",
+    "evaluate": "try a smaller --batch-size or --size",
+    "data": "try a smaller --size",
+}
+
+
+def _device_trouble(error: Exception, command: str) -> str | None:
     """A line about an error of torch that is the machine's fault and not the program's, else None."""
     from colorlib.devices import is_out_of_memory
 
     if is_out_of_memory(error):
-        return "out of memory; try a smaller --batch-size, --size or --max-pixels"
+        return f"out of memory; {SMALLER.get(command, 'close other programs, or use another machine')}"
     if type(error).__name__ == "AcceleratorError" or str(error).startswith("CUDA"):
         return f"the device fails: {str(error).splitlines()[0]}; see: colorlib doctor, or use --device cpu"
     return None

@@ -64,7 +64,10 @@ def open_source(
         return OPENERS[kind](request)
     if spec in SETS:
         return open_published(spec, request.side, split, cache=cache, progress=progress)
-    raise ValueError(f"expected a source out of {', '.join(SPECS)}, got {spec!r}")
+    hint = (
+        f"; for the photographs in this folder use folder:{spec}" if spec and Path(spec).expanduser().is_dir() else ""
+    )
+    raise ValueError(f"expected a source out of {', '.join(SPECS)}, got {spec!r}{hint}")
 
 
 def list_sources(root: str | Path | None = None) -> list[dict[str, str]]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from colorlib import color
 from colorlib.errors import DataError
 from colorlib.files import UNREADABLE_FORMATS
-from colorlib.images import ReadImage, read_image, why_no_image
+from colorlib.images import ReadImage, over_limit, read_image, why_no_image
 
 # JPEG can be decoded at 1/2, 1/4 or 1/8 for less work; twice the wanted size is left for the antialiasing filter.
 DRAFT_MARGIN = 2
@@ -69,6 +69,8 @@ def square(image: Image.Image, side: int) -> UInt8[np.ndarray, "3 side side"]:
         raise DataError(f"{image.format} files are not opened")
     factor = DRAFT_MARGIN * side / min(image.size)
     image.draft(None, (math.ceil(image.width * factor), math.ceil(image.height * factor)))
+    if over := over_limit(*image.size):
+        raise DataError(f"{over}; make it smaller")
     upright = _on_white(read_image(image))
     short = min(upright.size)
     left, top = (upright.width - short) / 2, (upright.height - short) / 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -217,7 +218,7 @@ def test_flags_that_take_less_memory() -> None:
     ("args", "said"),
     [
         ("frobnicate", "demo, train, resume"),
-        ("train --recipe nonsense", "l1, pix2pix, lsgan, hinge, wgan, wgan-gp, resunet-wgan-gp, backbone-pix2pix"),
+        ("train --recipe nonsense", "l1, pix2pix, lsgan, hinge, wgan, wgan-gp, resunet-wgan-gp, backbone-l1, backbone-pix2pix"),
         ("train --recipe", "--recipe"),
         ("train --lambda-l 3", "perhaps you meant --lambda-l1"),
         ("train --generator transformer", "'unet', 'resunet', 'backbone'"),
@@ -384,6 +385,8 @@ class Writer:
 
     def __init__(self, folder: str, purge_step: int) -> None:
         self.written.append(("open", Path(folder).name, purge_step))
+        Path(folder).mkdir(exist_ok=True)
+        (Path(folder) / f"events of step {purge_step}").touch()
 
     def __enter__(self) -> Writer:
         return self
@@ -400,7 +403,7 @@ class Writer:
 
 def test_scalars_and_samples_for_tensorboard(train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
-    monkeypatch.setattr(progress.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(progress, "find_spec", lambda name: name)
     monkeypatch.setattr(Writer, "written", [])
     run = train("--steps", "20", "--sample-every", "8", "--log", "tensorboard")
     history = pd.read_csv(run / "history.csv").set_index("step")
@@ -414,12 +417,15 @@ def test_scalars_and_samples_for_tensorboard(train: Callable[..., Path], monkeyp
     assert Writer.written[-1] == ("close",)
     assert main(["resume", str(run), "--steps", "21", "--device", "cpu", "--log", "tensorboard"]) == 0
     assert ("open", "tensorboard", 21) in Writer.written
+    assert {path.name for path in (run / "tensorboard").iterdir()} == {"events of step 1", "events of step 21"}
+    train("--overwrite", "--log", "tensorboard")
+    assert [path.name for path in (run / "tensorboard").iterdir()] == ["events of step 1"]
 
 
 def test_a_log_that_cannot_be_written_is_refused_before_the_data_are_read(
     monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str]
 ) -> None:
-    monkeypatch.setattr(progress.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(progress, "find_spec", lambda name: None)
     assert "pip install tensorboard" in fails("train", "--data", "folder:nowhere", *TINY, "--log", "tensorboard")
 
 
@@ -659,6 +665,13 @@ def test_colorize(train: Callable[..., Path], photos: Path, tmp_path: Path, caps
     assert np.ptp(pixels, axis=-1).max() <= 1
 
 
+def test_a_pattern_that_the_shell_did_not_expand(train: Callable[..., Path], photos: Path, tmp_path: Path) -> None:
+    """As in PowerShell and cmd."""
+    args = ["--out", str(tmp_path / "o"), "--weights", str(train()), "--device", "cpu"]
+    assert main(["colorize", str(photos / "*" / "[12].png"), *args]) == 0
+    assert len(list((tmp_path / "o").iterdir())) == 5  # 1 and 2 of train and of test, 1 of val
+
+
 def test_the_last_line_names_the_weights_that_coloured(
     train: Callable[..., Path], photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -832,6 +845,11 @@ def test_data(photos: Path, fails: Callable[..., str], capsys: pytest.CaptureFix
     assert capsys.readouterr().out.splitlines() == said
 
 
+def test_a_folder_without_its_prefix_is_recognised(photos: Path, fails: Callable[..., str]) -> None:
+    for command in (["train", "--data", photos, "--out", "o"], ["data", "prepare", photos]):
+        assert f"use folder:{photos}" in fails(*command)
+
+
 def test_pictures_without_colour(photos: Path, fails: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
     """Some are counted, all are refused, and what is measured against them is no number but a reason."""
     for split in ("train", "test"):
@@ -899,13 +917,10 @@ def test_export(train: Callable[..., Path], tmp_path: Path, capsys: pytest.Captu
             "colorlib: cannot use /elsewhere/x: Permission denied",
         ),
         (OSError(errno.ENOSPC, "No space left on device"), "colorlib: No space left on device"),
-        (MemoryError(), "colorlib: out of memory; try a smaller --batch-size, --size or --max-pixels"),
-        (
-            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
-            "colorlib: out of memory; try a smaller",
-        ),
+        (MemoryError(), "colorlib: out of memory; "),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "colorlib: out of memory; "),
         (ValueError("two\n  lines"), "colorlib: two lines"),
-        (torch.OutOfMemoryError("CUDA out of memory. Tried"), "colorlib: out of memory; try"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), "colorlib: out of memory; "),
         (
             RuntimeError("CUDA error: no kernel image\nCompile with"),
             "colorlib: the device fails: CUDA error: no kernel",
@@ -920,6 +935,22 @@ def test_expected_failures(
 
     monkeypatch.setitem(commands.COMMANDS, "doctor", commands.Command(flags.DoctorFlags, failing))
     assert fails("doctor").startswith(said)
+
+
+@pytest.mark.parametrize("name", entry.SMALLER)
+def test_out_of_memory_advises_flags_that_the_command_has(
+    name: str, monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(_: object) -> int:
+        raise MemoryError
+
+    kind = commands.COMMANDS[name].flags
+    monkeypatch.setitem(commands.COMMANDS, name, commands.Command(kind, failing))
+    (example,) = [line for line in (kind.__doc__ or "").splitlines() if "Example: colorlib" in line]
+    advised = re.findall(r"--[\w-]+", fails(*example.split()[2:]))
+    main([name, "--help"])
+    text = capsys.readouterr().out
+    assert all(flag in text for flag in advised)
 
 
 def test_a_bug_stays_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
