@@ -175,7 +175,7 @@ def test_a_run_that_lost_the_weights_it_was_given_is_none(
 ) -> None:
     """Killed while they were saved, it must not be resumed from others."""
 
-    def killed(*arguments: object) -> None:
+    def killed(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     trainer = Trainer(recipe, source, out=tmp_path / "run")

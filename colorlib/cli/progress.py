@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ class Progress:
 
 def check_log(log: str) -> None:
     """Raise ColorlibError if `log` names a package that is not installed."""
-    if log == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
+    if log == "tensorboard" and find_spec("tensorboard") is None:
         raise ColorlibError("--log tensorboard needs the package tensorboard: pip install tensorboard")
 
 
@@ -82,11 +82,16 @@ def open_log(log: str, trainer: Trainer) -> Iterator[Callable[[Record], None]]:
     from torch.utils.tensorboard import SummaryWriter
 
     assert trainer.out is not None, "the command line always gives a folder"
-    samples = trainer.out / "samples"
-    # What a run logged after the step at which it goes on is replaced.
-    with SummaryWriter(str(trainer.out / "tensorboard"), purge_step=trainer.step + 1) as writer:
+    folder, samples = trainer.out / "tensorboard", trainer.out / "samples"
+    with ExitStack() as opened:
+        writer = None
 
         def note(record: Record) -> None:
+            nonlocal writer
+            if writer is None:
+                # Opened after the first step, because the training empties the run's folder before. What the run
+                # logged at later steps, before it was resumed at this one, is replaced.
+                writer = opened.enter_context(SummaryWriter(str(folder), purge_step=record.step))
             # Reading a record waits for the device, which it does at these steps anyway.
             if record.step % FLUSH_EVERY == 0 or "val_psnr" in record:
                 for name, value in record.as_dict().items():
