@@ -52,6 +52,7 @@ def test_size_and_variety() -> None:
 def test_every_file_has_one_row_of_credits() -> None:
     assert sorted(photo.name for photo in PHOTOS) == sorted(path.stem for path in FOLDER.glob("*.jpg"))
     assert {path.suffix for path in FOLDER.iterdir()} == {".jpg", ".md"}
+    assert set(load(ROOT / "tools" / "gallery.py", "gallery_tool").ORIGINALS) == {photo.name for photo in PHOTOS}
 
 
 @pytest.mark.parametrize("photo", PHOTOS, ids=lambda photo: photo.name)
