@@ -354,7 +354,7 @@ def flat(kind: str, n: int) -> ArraySource:
     return ArraySource(kind, "train", images, np.arange(n), fingerprint=kind)
 
 
-@pytest.mark.parametrize("recipe_name", sorted(set(RECIPES) - {"backbone-pix2pix"}))
+@pytest.mark.parametrize("recipe_name", sorted(RECIPES))
 @pytest.mark.parametrize(("kind", "n", "batch_size"), [("black", 4, 2), ("one colour", 1, 1)])
 @pytest.mark.filterwarnings("ignore:.*the batch of")
 def test_pictures_without_content_train_all_the_same(recipe_name: str, kind: str, n: int, batch_size: int) -> None:

@@ -195,11 +195,11 @@ def test_on_a_gpu_steps_are_tried_until_memory_is_full(recipe: Recipe, monkeypat
     tried: list[int] = []
     step = Networks.train_step
 
-    def full(networks: Networks, batches: list[Tensor], *args: object) -> object:
+    def full(networks: Networks, batches: list[Tensor], *args: object, **options: object) -> object:
         tried.append(len(batches[0]))
         if tried[-1] > 8:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return step(networks, batches, *args)
+        return step(networks, batches, *args, **options)
 
     monkeypatch.setattr(memory, "_computed", memory._tried)
     monkeypatch.setattr(Networks, "train_step", full)

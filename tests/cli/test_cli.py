@@ -218,7 +218,7 @@ def test_flags_that_take_less_memory() -> None:
     ("args", "said"),
     [
         ("frobnicate", "demo, train, resume"),
-        ("train --recipe nonsense", "l1, pix2pix, lsgan, hinge, wgan, wgan-gp, resunet-wgan-gp, backbone-l1, backbone-pix2pix"),
+        ("train --recipe nonsense", ", ".join(RECIPES)),
         ("train --recipe", "--recipe"),
         ("train --lambda-l 3", "perhaps you meant --lambda-l1"),
         ("train --generator transformer", "'unet', 'resunet', 'backbone'"),
