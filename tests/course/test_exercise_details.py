@@ -226,6 +226,7 @@ def first_scenes():
     return pix2pix.first_scenes(1024)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", notebook_07.RUNS)
 def test_the_curves_of_the_exercise_are_those_of_such_runs(run, first_scenes):
     changes = {"lambda 100": {}, "lambda 0": {"lambda_l1": 0.0}, "slow G": balance.SLOW_G}[notebook_07.RUNS[run]]

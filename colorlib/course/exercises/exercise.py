@@ -158,6 +158,12 @@ def expect_type(what: str, got: Any, kinds: type | tuple[type, ...], wanted: str
         raise NotYet(f"{what}: expected {wanted}, got {kind(got)}")
 
 
+def expect_function(what: str, got: Any, wanted: str) -> None:
+    """Raise NotYet unless `got` can be called; `wanted` says in words what it takes."""
+    if not callable(got):
+        raise NotYet(f"{what}: expected {wanted}, got {kind(got)}")
+
+
 def expect_tensor(what: str, got: Any, wanted: str) -> None:
     """Raise NotYet unless `got` is a tensor that a test can compute with: dense, and on the CPU like its inputs."""
     expect_type(what, got, torch.Tensor, wanted)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from colorlib.color import rgb_to_lab, to_float
-from colorlib.course.exercises.exercise import Exercise, NotAttempted, NotYet, expect, expect_type, is_missing, kind
+from colorlib.course.exercises.exercise import Exercise, NotAttempted, NotYet, expect, expect_function, is_missing, kind
 from colorlib.errors import ColorlibError, one_line
 from colorlib.images import read_image
 
@@ -99,7 +99,7 @@ _check_full_mode = _choice(
 
 
 def _check_step(answer: Any) -> None:
-    expect_type("step_to_resume_at", answer, Callable, "a function of a folder")  # type: ignore[arg-type]
+    expect_function("step_to_resume_at", answer, "a function of a folder")
     cases = [
         ("for a run whose latest checkpoint is of step 40, with 50 rows of history", "00000040", [20, 40], 50, 40),
         ("for a run that died before `latest` named its newest checkpoint", "00000020", [20, 40], 40, 20),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 
 from colorlib import color, metrics
-from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_tensor, expect_type
+from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_function, expect_tensor, expect_type
 
 # ----------------------------------------------------------------------------- XYZ to Lab
 
@@ -26,7 +25,7 @@ COLOURS = (
 
 
 def _check_xyz_to_lab(answer: Any) -> None:
-    expect_type("xyz_to_lab", answer, Callable, "a function of XYZ and a white")  # type: ignore[arg-type]
+    expect_function("xyz_to_lab", answer, "a function of XYZ and a white")
     for name, white in (("D65", D65), ("D50", D50)):
         for what, scale, ratio in COLOURS:
             xyz = np.array([scale * r * w for r, w in zip(ratio, white, strict=True)])
@@ -82,7 +81,7 @@ def _test_images() -> dict[str, Tensor]:
 
 
 def _check_colorfulness(answer: Any) -> None:
-    expect_type("colorfulness", answer, Callable, "a function of an image")  # type: ignore[arg-type]
+    expect_function("colorfulness", answer, "a function of an image")
     for what, image in _test_images().items():
         expect(what, answer(image.clone()), metrics.colorfulness(image[None]).item(), 0.05)
 
@@ -101,7 +100,7 @@ colorfulness = Exercise(
 
 
 def _check_grey_wins_beyond(answer: Any) -> None:
-    expect_type("grey_wins_beyond", answer, Callable, "a function of two chromas")  # type: ignore[arg-type]
+    expect_function("grey_wins_beyond", answer, "a function of two chromas")
     for guess, truth in ((30.0, 30.0), (15.0, 30.0), (40.0, 30.0), (1e-6, 30.0), (60.0, 30.0), (90.0, 30.0)):
         what = f"for a guess of chroma {guess:g} where the truth has {truth:g}"
         expect(what, answer(guess, truth), math.degrees(math.acos(min(1.0, guess / (2 * truth)))), 0.05)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from colorlib.blocks import conv_block, up_block
-from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_tensor, expect_type
+from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_function, expect_tensor, expect_type
 from colorlib.scenes import ROOF_AB, ROOF_PROBABILITIES
 
 # --- 1: one skip -------------------------------------------------------------------------------------------------
@@ -39,7 +39,7 @@ def _up_to_the_last(down: Blocks, up: Blocks, L: Tensor) -> tuple[Tensor, Tensor
 
 
 def _check_one_skip(answer: Any) -> None:
-    expect_type("one_skip", answer, Callable, "a function of down, up and L")  # type: ignore[arg-type]
+    expect_function("one_skip", answer, "a function of down, up and L")
     ramp = torch.linspace(-1, 1, 32 * 32).reshape(1, 1, 32, 32)
     L = torch.cat([ramp, -0.5 * ramp])
     for levels, width in ((2, 4), (3, 4), (4, 3)):
@@ -137,7 +137,7 @@ _LOTS: dict[str, tuple[list[float], list[float]]] = {
 
 
 def _check_l1_answer(answer: Any) -> None:
-    expect_type("l1_answer", answer, Callable, "a function of values and probabilities")  # type: ignore[arg-type]
+    expect_function("l1_answer", answer, "a function of values and probabilities")
     for name, (values, probabilities) in _LOTS.items():
         best = min(values, key=lambda x: _mean_l1(x, values, probabilities))
         x = _number(name, answer(list(values), list(probabilities)), best)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from colorlib.blocks import global_rng_from
-from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_type, kind
+from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_function, expect_type, kind
 from colorlib.course.experiments.mode_collapse import TWO_SPEEDS, train
 from colorlib.losses import bce_d_loss, bce_g_loss
 
@@ -19,7 +18,7 @@ DIAGNOSES = ("healthy", "D wins", "collapse")
 
 
 def _check_optimal_discriminator(answer: Any) -> None:
-    expect_type("optimal_discriminator", answer, Callable, "a function of x")  # type: ignore[arg-type]
+    expect_function("optimal_discriminator", answer, "a function of x")
     x = torch.linspace(-2, 4, 13, dtype=torch.float64)
     got = answer(x)
     expect_type("what optimal_discriminator returns", got, (Tensor, np.ndarray, list, tuple), "a tensor like x")
@@ -37,7 +36,7 @@ optimal_discriminator = Exercise(
 
 
 def _check_gan_losses(answer: Any) -> None:
-    expect_type("gan_losses", answer, Callable, "a function of two tensors of logits")  # type: ignore[arg-type]
+    expect_function("gan_losses", answer, "a function of two tensors of logits")
     cases = {
         "for an undecided D (all logits 0)": (torch.zeros(4, 1), torch.zeros(4, 1)),
         "for real logits 2, 0 and fake logits -1, 3, 0": (torch.tensor([2.0, 0.0]), torch.tensor([-1.0, 3.0, 0.0])),
@@ -155,7 +154,7 @@ _LOSSES = (
 
 
 def _check_reaches_generator(answer: Any) -> None:
-    expect_type("reaches_generator", answer, Callable, "a function")  # type: ignore[arg-type]
+    expect_function("reaches_generator", answer, "a function")
     for what, loss, reaches, stale in _LOSSES:
         rng = torch.Generator().manual_seed(3)
         with global_rng_from(rng):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_type, kind
+from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_function, expect_type, kind
 
 _SHARES: tuple[tuple[str, list[float], float], ...] = (
     ("for eight classes of equal share", [0.125] * 8, 8.0),
@@ -23,7 +23,7 @@ _SHARES: tuple[tuple[str, list[float], float], ...] = (
 
 
 def _check_draws_needed(answer: Any) -> None:
-    expect_type("draws_needed", answer, Callable, "a function of a list of shares")  # type: ignore[arg-type]
+    expect_function("draws_needed", answer, "a function of a list of shares")
     for what, shares, wanted in _SHARES:
         expect(f"{what}: the mean number of draws", answer(list(shares)), wanted)
 
@@ -44,7 +44,7 @@ _PLANES = (
 
 
 def _check_with_planes(answer: Any) -> None:
-    expect_type("with_planes", answer, Callable, "a function of pictures, labels and a number")  # type: ignore[arg-type]
+    expect_function("with_planes", answer, "a function of pictures, labels and a number")
     for what, shape, numbers, classes in _PLANES:
         pictures = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         labels = torch.tensor(numbers)
@@ -89,7 +89,7 @@ _JUDGES = (
 
 
 def _check_mismatch_gap(answer: Any) -> None:
-    expect_type("mismatch_gap", answer, Callable, "a function of a discriminator, L and ab")  # type: ignore[arg-type]
+    expect_function("mismatch_gap", answer, "a function of a discriminator, L and ab")
     n = 6
     ab = (torch.arange(n) / 10)[:, None, None, None] * torch.ones(n, 2, 4, 4)
     L = ab[:, :1].clone()
@@ -136,7 +136,7 @@ def _modes_case() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _check_modes_per_class(answer: Any) -> None:
-    expect_type("modes_per_class", answer, Callable, "a function of points, labels, centres and a distance")  # type: ignore[arg-type]
+    expect_function("modes_per_class", answer, "a function of points, labels, centres and a distance")
     points, labels, centres = _modes_case()
     for near, wanted in ((0.1, [3, 1, 0]), (0.65, [3, 2, 0])):
         got = answer(points.clone(), labels.clone(), centres.clone(), near)

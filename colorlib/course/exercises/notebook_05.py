@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from colorlib.blocks import conv_block, pad_to_multiple
-from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_type
+from colorlib.course.bugs import gradient_of
+from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_function, expect_type
 from colorlib.generators import UNet
 
 # --- 1: even or uneven overlap -----------------------------------------------------------------------------------
@@ -24,7 +25,7 @@ def _counts(kernel: int, stride: int) -> tuple[int, int]:
 
 
 def _check_overlap(answer: Any) -> None:
-    expect_type("overlap", answer, Callable, "a function of kernel and stride")  # type: ignore[arg-type]
+    expect_function("overlap", answer, "a function of kernel and stride")
     for kernel, stride in ((3, 2), (4, 2), (2, 2), (5, 2), (4, 4), (3, 1), (7, 3), (2, 3)):
         where = f"for kernel {kernel} and stride {stride}, (fewest, most)"
         got, wanted = answer(kernel, stride), _counts(kernel, stride)
@@ -51,7 +52,7 @@ def _parameters(depth: int, width: int, in_channels: int, out_channels: int) -> 
 
 
 def _check_count_parameters(answer: Any) -> None:
-    expect_type("count_parameters", answer, Callable, "a function of depth, width and channels")  # type: ignore[arg-type]
+    expect_function("count_parameters", answer, "a function of depth, width and channels")
     for depth, width, into, out in ((2, 8, 1, 2), (3, 8, 1, 2), (5, 16, 1, 2), (7, 4, 3, 3), (8, 64, 1, 2)):
         where = f"depth {depth}, width {width}, {into} channels in, {out} out"
         got, wanted = answer(depth, width, into, out), _parameters(depth, width, into, out)
@@ -93,7 +94,7 @@ class _Strict(nn.Module):
 
 
 def _check_any_size(answer: Any) -> None:
-    expect_type("any_size", answer, Callable, "a function of a network, a multiple and L")  # type: ignore[arg-type]
+    expect_function("any_size", answer, "a function of a network, a multiple and L")
     for multiple, height, width in ((8, 21, 13), (4, 8, 12), (16, 5, 30), (8, 24, 17)):
         L = torch.linspace(-1, 1, 2 * height * width).reshape(2, 1, height, width)
         network = _Strict(multiple)
@@ -143,7 +144,7 @@ def _branches() -> tuple[nn.Module, nn.Module]:
 
 
 def _check_residual(answer: Any) -> None:
-    expect_type("residual", answer, Callable, "a function of x, branch and shortcut")  # type: ignore[arg-type]
+    expect_function("residual", answer, "a function of x, branch and shortcut")
     branch, shortcut = _branches()
     x = torch.linspace(-1, 1, 2 * 3 * 5 * 5).sin().reshape(2, 3, 5, 5).requires_grad_()
     got, wanted = answer(x, branch, shortcut), torch.relu(branch(x) + shortcut(x))
@@ -151,24 +152,13 @@ def _check_residual(answer: Any) -> None:
     expect("the output", got, wanted, 1e-5)
     if not got.requires_grad:
         raise NotYet("expected a gradient in both branches, got an output that is cut off from both")
-    mine = _gradients(got, branch, shortcut, x)
-    right = _gradients(wanted, branch, shortcut, x)
-    for name, wanted_size in right.items():
-        if abs(mine[name] - wanted_size) > 1e-3 * wanted_size:
-            raise NotYet(f"norm of the gradient of {name}: expected {wanted_size:.4g}, got {mine[name]:.4g}")
-
-
-def _gradients(output: Tensor, branch: nn.Module, shortcut: nn.Module, x: Tensor) -> dict[str, float]:
-    groups: dict[str, Iterable[Tensor]] = {
-        "the branch": list(branch.parameters()),
-        "the shortcut": list(shortcut.parameters()),
-        "the input": [x],
-    }
-    grads = {
-        name: torch.autograd.grad(output.square().sum(), list(tensors), retain_graph=True, allow_unused=True)
-        for name, tensors in groups.items()
-    }
-    return {name: sum(float(g.square().sum()) for g in found if g is not None) ** 0.5 for name, found in grads.items()}
+    groups: dict[str, list[Tensor]] = {
+        "the branch": list(branch.parameters()), "the shortcut": list(shortcut.parameters()), "the input": [x],
+    }  # fmt: skip
+    for name, tensors in groups.items():
+        mine, right = (gradient_of(output.square().sum(), tensors).norm().item() for output in (got, wanted))
+        if abs(mine - right) > 1e-3 * right:
+            raise NotYet(f"norm of the gradient of {name}: expected {right:.4g}, got {mine:.4g}")
 
 
 residual = Exercise(
@@ -224,7 +214,7 @@ _CASES: dict[str, tuple[str, set[str]]] = {
 
 
 def _check_unreached(answer: Any) -> None:
-    expect_type("unreached", answer, Callable, "a function of a module and x")  # type: ignore[arg-type]
+    expect_function("unreached", answer, "a function of a module and x")
     x = torch.linspace(-1, 1, 2 * 2 * 6 * 6).reshape(2, 2, 6, 6)
     for stale in (False, True):
         for what, (how, wanted) in _CASES.items():

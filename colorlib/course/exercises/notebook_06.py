@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from colorlib.course.exercises.exercise import Exercise, NotYet, copy_of, expect, expect_tensor, expect_type, kind
+from colorlib.course.exercises.exercise import (
+    Exercise,
+    NotYet,
+    copy_of,
+    expect,
+    expect_function,
+    expect_tensor,
+    expect_type,
+    kind,
+)
 from colorlib.errors import one_line
 
 # Kernel, stride and padding of the 70 x 70 PatchGAN and of others.
@@ -26,7 +34,7 @@ _MAPS: tuple[tuple[str, int, list[tuple[int, int, int]], int], ...] = (
 
 
 def _check_map_side(answer: Any) -> None:
-    expect_type("map_side", answer, Callable, "a function of a side and layers")  # type: ignore[arg-type]
+    expect_function("map_side", answer, "a function of a side and layers")
     for what, side, layers, wanted in _MAPS:
         expect(f"{what}: the side of the map", answer(side, list(layers)), wanted)
 
@@ -51,7 +59,7 @@ _FIELDS: tuple[tuple[str, list[tuple[int, int, int]], int], ...] = (
 
 
 def _check_dilated_field(answer: Any) -> None:
-    expect_type("dilated_field", answer, Callable, "a function of a list of layers")  # type: ignore[arg-type]
+    expect_function("dilated_field", answer, "a function of a list of layers")
     for what, layers, wanted in _FIELDS:
         expect(f"{what}: the receptive field", answer(list(layers)), wanted)
 
@@ -76,7 +84,7 @@ def _always_held(d: int, field: int) -> bool:
 
 
 def _check_sure_field(answer: Any) -> None:
-    expect_type("sure_field", answer, Callable, "a function of d")  # type: ignore[arg-type]
+    expect_function("sure_field", answer, "a function of d")
     for d in (1, 2, 10, 15, 16, 31, 32, 60, 63, 64, 70, 100, 127, 128, 255):
         wanted = next(field for field in _STEPS if _always_held(d, field))
         got = answer(d)
@@ -97,7 +105,7 @@ _SIDE, _LOWEST, _HIGHEST, _SCORES = 128, 40, 60, 500
 
 
 def _check_judge_to_order(answer: Any) -> None:
-    expect_type("judge_to_order", answer, Callable, "a function that returns a discriminator")  # type: ignore[arg-type]
+    expect_function("judge_to_order", answer, "a function that returns a discriminator")
     given = inspect.unwrap(answer)
     module = given if isinstance(given, nn.Module) else answer()
     expect_type("what judge_to_order returns", module, nn.Module, "a module")

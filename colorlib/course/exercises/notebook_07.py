@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_type
+from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_function, expect_type
 
 _STEPS = ((64, 8, 100, 800), (1000, 16, 3, 186), (16, 16, 5, 5), (25, 10, 4, 8), (7370, 16, 100, 46_000))
 
 
 def _check_steps_of(answer: Any) -> None:
-    expect_type("steps_of", answer, Callable, "a function of images, batch_size and epochs")  # type: ignore[arg-type]
+    expect_function("steps_of", answer, "a function of images, batch_size and epochs")
     for images, batch_size, epochs, wanted in _STEPS:
         what = f"{images} images in batches of {batch_size}, {epochs} epochs: the number of steps"
         expect(what, answer(images, batch_size, epochs), wanted)
@@ -148,7 +147,7 @@ def _players() -> tuple[nn.Module, nn.Module, torch.optim.Optimizer]:
 
 def _check_lsgan_generator_step(answer: Any) -> None:
     what = "a function of G, D, optimizer, x, y and lambda_l1"
-    expect_type("lsgan_generator_step", answer, Callable, what)  # type: ignore[arg-type]
+    expect_function("lsgan_generator_step", answer, what)
     rng = torch.Generator().manual_seed(1)
     x, y = torch.randn(2, 1, 8, 8, generator=rng), torch.randn(2, 2, 8, 8, generator=rng)
     for lambda_l1 in (0.0, 1.0, 10.0):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from colorlib.course.exercises.exercise import Exercise, expect, expect_type
+from colorlib.course.exercises.exercise import Exercise, expect, expect_function
 from colorlib.losses import wasserstein_d_loss, wasserstein_g_loss
 
 
 def _check_distance_on_a_line(answer: Any) -> None:
-    expect_type("distance_on_a_line", answer, Callable, "a function of two samples")  # type: ignore[arg-type]
+    expect_function("distance_on_a_line", answer, "a function of two samples")
     cases = {
         "for [0, 1, 3] and the same in another order": ([0.0, 1.0, 3.0], [3.0, 0.0, 1.0], 0.0),
         "for [0, 1, 3] and [8, 5, 6]": ([0.0, 1.0, 3.0], [8.0, 5.0, 6.0], 5.0),
@@ -42,7 +41,7 @@ _STATE = {
 
 
 def _check_share_at_bound(answer: Any) -> None:
-    expect_type("share_at_bound", answer, Callable, "a function of a state dict and a clip")  # type: ignore[arg-type]
+    expect_function("share_at_bound", answer, "a function of a state dict and a clip")
     expect("for 5 of 9 weights at a clip of 0.01", answer(_copy(_STATE), 0.01), 5 / 9)
     halves = {name: value * 50 for name, value in _STATE.items()}
     expect("for the same weights times 50 and a clip of 0.5", answer(_copy(halves), 0.5), 5 / 9)
@@ -64,7 +63,7 @@ share_at_bound = Exercise(
 
 
 def _check_fair_estimate(answer: Any) -> None:
-    expect_type("fair_estimate", answer, Callable, "a function of places, scores and two heaps")  # type: ignore[arg-type]
+    expect_function("fair_estimate", answer, "a function of places, scores and two heaps")
     places = torch.tensor([0.0, 1.0, 3.0])
     p, q = torch.tensor([0.5, 0.5, 0.0]), torch.tensor([0.0, 0.5, 0.5])
     cases = {
@@ -111,7 +110,7 @@ _PAIRS = (
 
 
 def _check_pulls_together(answer: Any) -> None:
-    expect_type("pulls_together", answer, Callable, "a function of two losses")  # type: ignore[arg-type]
+    expect_function("pulls_together", answer, "a function of two losses")
     for what, d_loss, g_loss, right in _PAIRS:
         expect(f"for {what}", answer(d_loss, g_loss), right)
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_type, short
+from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_function, expect_type, short
 from colorlib.devices import make_rng
 from colorlib.discriminators import PatchGAN
 
@@ -36,7 +36,7 @@ _CRITICS = {
 
 
 def _check_penalty(answer: Any) -> None:
-    expect_type("penalty", answer, Callable, "a function of a critic, real, fake and alpha")  # type: ignore[arg-type]
+    expect_function("penalty", answer, "a function of a critic, real, fake and alpha")
     rng = torch.Generator().manual_seed(9)
     real, fake = (torch.randn(3, 2, 4, 5, generator=rng) for _ in range(2))
     alpha = torch.tensor([0.2, 0.5, 0.9])[:, None, None, None]
@@ -94,7 +94,7 @@ symptoms = Exercise(
 
 
 def _check_spectral(answer: Any) -> None:
-    expect_type("spectral", answer, Callable, "a function of a weight")  # type: ignore[arg-type]
+    expect_function("spectral", answer, "a function of a weight")
     stretch = torch.diag(torch.tensor([3.0, 1.0, 0.5]))
     rng = torch.Generator().manual_seed(4)
     convolution = torch.randn(4, 3, 2, 2, generator=rng)
@@ -137,7 +137,7 @@ def _critics() -> dict[str, tuple[torch.nn.Module, bool]]:
 
 
 def _check_mixes_samples(answer: Any) -> None:
-    expect_type("mixes_samples", answer, Callable, "a function of a critic and images")  # type: ignore[arg-type]
+    expect_function("mixes_samples", answer, "a function of a critic and images")
     images = torch.rand(6, 3, 16, 16, generator=torch.Generator().manual_seed(2))
     for what, (critic, mixes) in _critics().items():
         expect(what, answer(critic.train(), images.clone()), mixes)

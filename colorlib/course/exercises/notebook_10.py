@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,20 @@ from torch import Tensor
 
 from colorlib import scenes
 from colorlib.color import join_lab, split_lab, to_float, to_uint8
-from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_tensor, expect_type, kind
+from colorlib.course.exercises.exercise import (
+    Exercise,
+    NotYet,
+    expect,
+    expect_function,
+    expect_tensor,
+    expect_type,
+    kind,
+)
 from colorlib.metrics import ciede2000, colorfulness
 
 
 def _check_distance_same_covariance(answer: Any) -> None:
-    expect_type("distance_same_covariance", answer, Callable, "a function of two means and a covariance")  # type: ignore[arg-type]
+    expect_function("distance_same_covariance", answer, "a function of two means and a covariance")
     tilted = torch.tensor([[4.0, 1.0], [1.0, 2.0]])
     cases = {
         "for the means [0, 0] and [3, 4] and the covariance I": ([0.0, 0.0], [3.0, 4.0], torch.eye(2), 25.0),
@@ -47,7 +54,7 @@ def _scores() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_paired_interval(answer: Any) -> None:
-    expect_type("paired_interval", answer, Callable, "a function of two arrays and a generator")  # type: ignore[arg-type]
+    expect_function("paired_interval", answer, "a function of two arrays and a generator")
     first, second = _scores()
     difference = first - second
     half = 1.96 * difference.std() / np.sqrt(len(difference))
@@ -80,7 +87,7 @@ def _dull(number: int) -> tuple[UInt8[Tensor, "1 3 h w"], UInt8[Tensor, "1 3 h w
 
 
 def _check_fool_colorfulness(answer: Any) -> None:
-    expect_type("fool_colorfulness", answer, Callable, "a function of two pictures")  # type: ignore[arg-type]
+    expect_function("fool_colorfulness", answer, "a function of two pictures")
     for number in (3, 17):
         prediction, truth = _dull(number)
         picture = answer(prediction.clone(), truth.clone())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_type
+from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_function, expect_type
 from colorlib.course.experiments import lambda_sweep, sweep
 from colorlib.errors import TrainingDiverged, one_line
 
@@ -39,7 +39,7 @@ def _row(history: pd.DataFrame) -> tuple[float, ...]:
 
 
 def _check_report(answer: Any) -> None:
-    expect_type("report", answer, Callable, "a function of histories")  # type: ignore[arg-type]
+    expect_function("report", answer, "a function of histories")
     histories = _histories()
     got = answer({name: history.copy() for name, history in histories.items()})
     expect_type("what report returns", got, pd.DataFrame, "a DataFrame")
@@ -104,7 +104,7 @@ _CASES: dict[str, tuple[Callable[[], pd.DataFrame], bool]] = {
 
 
 def _check_learns_by_heart(answer: Any) -> None:
-    expect_type("learns_by_heart", answer, Callable, "a function of a history")  # type: ignore[arg-type]
+    expect_function("learns_by_heart", answer, "a function of a history")
     for case, (make, wanted) in _CASES.items():
         expect(case, answer(make()), wanted)
 
@@ -136,7 +136,7 @@ def _share(table: pd.DataFrame, name: str) -> float:
 
 
 def _check_explained(answer: Any) -> None:
-    expect_type("explained", answer, Callable, "a function of trials and name")  # type: ignore[arg-type]
+    expect_function("explained", answer, "a function of trials and name")
     full = trials()
     unequal = full.iloc[[0, 1, 2, 3, 4, 7, 8]].reset_index(drop=True)
     for what, table in {"the twelve trials": full, "seven of them, groups of unequal size": unequal}.items():
@@ -157,7 +157,7 @@ BAR, DEFAULT = 11.2, 11.7  # of the score after sweep.STEPS steps
 
 
 def _check_my_settings(answer: Any) -> None:
-    expect_type("my_settings", answer, Callable, "a function that returns a dictionary")  # type: ignore[arg-type]
+    expect_function("my_settings", answer, "a function that returns a dictionary")
     settings = answer()
     expect_type("what my_settings returns", settings, dict, 'a dictionary such as {"lr_g": 2e-3}')
     unknown = [str(name) for name in settings if name not in sweep.NAMES]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from colorlib.color import AB_SCALE, join_lab, rgb_to_lab, split_lab, to_float, to_uint8
-from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_tensor, expect_type, kind
+from colorlib.course.exercises.exercise import (
+    Exercise,
+    NotYet,
+    expect,
+    expect_function,
+    expect_tensor,
+    expect_type,
+    kind,
+)
 from colorlib.inference import save_marked
 
 # --- a photograph's own lightness ---------------------------------------------------------------------------------
@@ -33,7 +40,7 @@ def _photograph_and_coloured() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _check_own_lightness(answer: Any) -> None:
-    expect_type("own_lightness", answer, Callable, "a function of two pictures")  # type: ignore[arg-type]
+    expect_function("own_lightness", answer, "a function of two pictures")
     photograph, coloured, wanted = _photograph_and_coloured()
     got = answer(photograph.clone(), coloured.clone())
     expect_tensor("your picture", got, "a tensor")
@@ -73,7 +80,7 @@ def _fill(folder: Path) -> None:
 
 
 def _check_marked_files(answer: Any) -> None:
-    expect_type("marked_files", answer, Callable, "a function of a folder")  # type: ignore[arg-type]
+    expect_function("marked_files", answer, "a function of a folder")
     with tempfile.TemporaryDirectory() as name:
         _fill(Path(name))
         got = answer(Path(name))
@@ -108,7 +115,7 @@ def _flat(colour: tuple[int, int, int]) -> Tensor:
 
 
 def _check_worst_first(answer: Any) -> None:
-    expect_type("worst_first", answer, Callable, "a function of two dictionaries")  # type: ignore[arg-type]
+    expect_function("worst_first", answer, "a function of two dictionaries")
     coloured = {name: _flat(PATCHES[name][1]) for name in sorted(PATCHES)}
     truth = {name: _flat(PATCHES[name][0]) for name in sorted(PATCHES)}
     got = answer(coloured, truth)
@@ -142,7 +149,7 @@ def _sheet(pictures: list[np.ndarray], columns: int, cell: int, margin: int) -> 
 
 
 def _check_contact_sheet(answer: Any) -> None:
-    expect_type("contact_sheet", answer, Callable, "a function")  # type: ignore[arg-type]
+    expect_function("contact_sheet", answer, "a function")
     sizes = [(6, 10), (10, 7), (10, 10), (3, 4), (9, 10)]
     pictures = [np.full((*size, 3), 30 * k + 20, np.uint8) for k, size in enumerate(sizes)]
     pictures[0][0, 0] = 0  # a corner, to tell up from down

@@ -11,14 +11,23 @@ from torch import Tensor, nn
 
 from colorlib.color import AB_SCALE, L_SCALE, lab_to_rgb, rgb_to_lab, split_lab, to_float
 from colorlib.course import bugs
-from colorlib.course.exercises.exercise import Exercise, NotYet, call, copy_of, expect, expect_tensor, expect_type
+from colorlib.course.exercises.exercise import (
+    Exercise,
+    NotYet,
+    call,
+    copy_of,
+    expect,
+    expect_function,
+    expect_tensor,
+    expect_type,
+)
 from colorlib.devices import make_rng
 from colorlib.losses import bce_g_loss, gradient_penalty, l1_loss
 from colorlib.metrics import fid
 
 
 def _check_function(answer: Any) -> None:
-    expect_type("your answer", answer, Callable, "a function")  # type: ignore[arg-type]
+    expect_function("your answer", answer, "a function")
 
 
 def _pair(what: str, got: Any, names: str) -> Sequence[Any]:
