@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import glob
 import itertools
 import os
@@ -26,7 +27,7 @@ UNREADABLE_FORMATS = frozenset({"EPS", "WMF", "MPEG", "HDF5", "GRIB", "BUFR"})
 
 # Photographs that people have and that Pillow does not read by itself: kind, suffixes, and what to do.
 NOT_READ: tuple[tuple[str, frozenset[str], str], ...] = (
-    ("HEIC", frozenset({".heic", ".heif", ".hif", ".heics", ".heifs"}), "save it as JPEG"),
+    ("HEIC", frozenset({".heic", ".heif", ".hif", ".heics", ".heifs"}), "save it as JPEG, or pip install pillow-heif"),
     ("JPEG XL", frozenset({".jxl"}), "save it as PNG or JPEG"),
     (
         "camera RAW",
@@ -116,8 +117,18 @@ def find_files(folder: Path) -> list[Path]:
     return sorted(found)
 
 
+@functools.cache
+def register_optional_formats() -> None:
+    """Let Pillow read HEIC if the package pillow-heif is installed."""
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+
+
 def picture_suffixes() -> set[str]:
-    """The file suffixes, with the dot and in lower case, of the formats that Pillow opens by itself."""
+    """The file suffixes, with the dot and in lower case, of the formats that Pillow opens here."""
+    register_optional_formats()
     known = Image.registered_extensions().items()
     return {suffix for suffix, name in known if name in Image.OPEN and name not in UNREADABLE_FORMATS}
 

@@ -21,7 +21,7 @@ from PIL import Image, ImageCms, ImageOps, TiffImagePlugin
 from torch import Tensor
 
 from colorlib.errors import DataError, one_line
-from colorlib.files import NOT_READ, UNREADABLE_FORMATS, printable, why_not_read
+from colorlib.files import NOT_READ, UNREADABLE_FORMATS, printable, register_optional_formats, why_not_read
 
 
 @runtime_checkable
@@ -103,6 +103,7 @@ def open_header(file: str | os.PathLike[str] | bytes) -> Image.Image:
     Raises FileNotFoundError, or DataError for what is no picture that Pillow reads.
     """
     _check_file(file)
+    register_optional_formats()
     with _HEADER_LOCK:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -147,6 +148,8 @@ def _header_reason(file: str | os.PathLike[str] | bytes, error: Exception) -> st
 def why_no_image(content: bytes, suffix: str = "") -> str:
     """Why Pillow does not open a file, told by the first bytes of its content, or else by its suffix."""
     kind = next((kind for kind, signatures in SIGNATURES.items() if signatures(content)), None)
+    if kind == "HEIC" and why_not_read(".heic") is None:
+        return "its HEIC is damaged"
     if kind is not None:
         return f"{kind} is not read; {REMEDIES[kind]}"
     if suffix.lower() in VIDEO_SUFFIXES:

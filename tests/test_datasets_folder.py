@@ -293,7 +293,9 @@ def test_photographs_of_a_kind_that_is_not_read_are_counted(tmp_path: Path) -> N
 def test_a_bad_picture_of_another_kind_is_named_with_its_kind(tmp_path: Path) -> None:
     folder(tmp_path, 30)
     (tmp_path / "phone.jpg").write_bytes(b"\0\0\0\x24ftypheic" + bytes(40))
-    with pytest.warns(UserWarning, match=r"phone\.jpg \(HEIC is not read; save it as JPEG\)"):
+    with pytest.warns(
+        UserWarning, match=r"phone\.jpg \(HEIC is not read; save it as JPEG, or pip install pillow-heif\)"
+    ):
         for split in ("train", "val", "test"):
             open_folder(tmp_path, 8, split)
 

@@ -15,6 +15,7 @@ from PIL import Image, ImageCms, features
 
 from colorlib import color
 from colorlib.errors import DataError
+from colorlib.files import picture_suffixes, why_not_read
 from colorlib.images import MAX_PIXELS, open_header, read_image
 
 HEIGHT, WIDTH = 19, 26
@@ -224,8 +225,12 @@ def test_other_tiffs_are_read_as_before(content):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.heic", b"\0\0\0\x24ftypheic" + bytes(40), "HEIC is not read; save it as JPEG"),
-        ("a.jpg", b"\0\0\0\x24ftypmif1" + bytes(40), "HEIC is not read"),  # a phone's file under another name
+        (
+            "a.heic",
+            b"\0\0\0\x24ftypheic" + bytes(40),
+            "HEIC is (damaged|not read; save it as JPEG, or pip install pillow-heif)",
+        ),
+        ("a.jpg", b"\0\0\0\x24ftypmif1" + bytes(40), "HEIC is"),  # a phone's file under another name
         ("a.jxl", b"\xff\x0a" + bytes(40), "JPEG XL is not read; save it as PNG or JPEG"),
         ("a.png", b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40), "JPEG XL is not read"),
         ("a.raf", b"FUJIFILMCCD-RAW 0201" + bytes(40), "camera RAW is not read; export it as TIFF or JPEG"),
@@ -574,3 +579,12 @@ def test_file_objects(tmp_path, rgb):
 def test_what_is_no_picture_is_named(wrong, said, without_type_checks):
     with pytest.raises(ValueError, match=said):
         read_image(wrong)
+
+
+def test_heic_is_read_where_pillow_heif_is_installed(tmp_path, rgb):
+    pytest.importorskip("pillow_heif")
+    assert ".heic" in picture_suffixes() and why_not_read(".heic") is None
+    path = write(tmp_path, "a.heic", Image.fromarray(rgb).resize((128, 96), Image.Resampling.BICUBIC), quality=95)
+    read = read_image(path)
+    assert read.format == "HEIF" and read.rgb.shape == (96, 128, 3)
+    assert np.abs(read.rgb.astype(int) - np.asarray(Image.fromarray(rgb).resize((128, 96), 3))).mean() < 4
