@@ -74,7 +74,7 @@ site: $(STAMP)
 
 # The page that colours photographs in the browser, in site/app/dist; needs node and npm.
 app: $(STAMP)
-	$(BIN)/python -m colorlib export --pipeline --out site/app/model
+	$(BIN)/python site/app/export_pipeline.py
 	cd site/app && npm ci && npm run build
 
 # Train the weights that ship, from nothing, on the photographs of PHOTOS=folder; hours. Goes on where it stopped.

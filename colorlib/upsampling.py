@@ -38,10 +38,10 @@ class ChromaField:
     """Chroma at any resolution: `ab = slope * L + base`, both maps at the network's resolution.
 
     The fast guided filter (He & Sun 2015; He, Sun & Tang 2013, eq. 5, 6 and 8): in each window chroma is fitted as a
-    linear function of lightness; the coefficients, smooth, are upsampled bilinearly and applied to the lightness of
-    the photograph, whose edges chroma then follows. The filter alone blurs: even at the network's own resolution it
-    does not return what went in. So what it lost there, `ab - (slope * L + base)`, is added back; the fit's own base
-    cancels against it, and what is upsampled is `ab - slope * L`.
+    linear function of lightness. The coefficients are smooth; they are upsampled bilinearly and applied to the
+    lightness of the photograph, so that chroma follows its edges. The filter alone blurs: even at the network's own
+    resolution it does not return its input. Therefore the difference, `ab - (slope * L + base)`, is added back. The
+    base of the fit cancels against it, and `ab - slope * L` is upsampled in its place.
     """
 
     slope: Float[Tensor, "1 2 h w"]
@@ -52,18 +52,28 @@ class ChromaField:
         slope = guided_slope(L, ab)
         return cls(slope, ab - slope * L)
 
-    def rows(
-        self, L: Float[Tensor, "1 1 rows w"], top: int | Tensor, height: int | Tensor
-    ) -> Float[Tensor, "1 2 rows w"]:
-        """Chroma for rows `top`, `top + 1`, ... of a photograph `height` rows high, of which `L` is the lightness."""
-        slope, base = _upsample_rows(torch.cat([self.slope, self.base], 1), top, height, L.shape[-2:]).chunk(2, 1)
-        return base.addcmul(slope, L)
+    def widened(self, width: int | torch.SymInt) -> ChromaField:
+        """The field enlarged bilinearly to the photograph's width; its height stays."""
+        enlarge = functools.partial(nn.functional.interpolate, size=(self.slope.shape[-2], width), mode="bilinear")
+        return ChromaField(enlarge(self.slope), enlarge(self.base))
 
-    def widened(self, width: int) -> ChromaField:
-        """The same field at the photograph's width: done once, `rows` need not do it for each band of rows."""
-        size = (self.slope.shape[-2], width)
-        maps = torch.cat([self.slope, self.base], 1)
-        return ChromaField(*nn.functional.interpolate(maps, size, mode="bilinear", align_corners=False).chunk(2, 1))
+    def rows(self, top: int | Tensor, n: int | torch.SymInt, height: int | Tensor) -> ChromaField:
+        """Rows `top` to `top + n - 1` of the field enlarged bilinearly to `height` rows; its width stays.
+
+        These are the values of `F.interpolate`, without computing the other rows.
+        """
+        own = self.slope.shape[-2]
+        row = top + torch.arange(n, dtype=self.slope.dtype, device=self.slope.device)
+        position = ((row + 0.5) * (own / height) - 0.5).clamp(0, own - 1)
+        above = position.long()
+        below = (above + 1).clamp(max=own - 1)
+        weight = (position - above).view(-1, 1)
+        slope, base = (torch.lerp(x[..., above, :], x[..., below, :], weight) for x in (self.slope, self.base))
+        return ChromaField(slope, base)
+
+    def chroma(self, L: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "1 2 h w"]:
+        """ab of pixels with this lightness. `L` has the size of the field."""
+        return self.base.addcmul(self.slope, L)
 
 
 def guided_slope(
@@ -81,21 +91,6 @@ def guided_slope(
     return mean(covariance / (variance + eps))
 
 
-def _upsample_rows(maps: Tensor, top: int | Tensor, height: int | Tensor, size: torch.Size) -> Tensor:
-    """Some rows of `maps` enlarged bilinearly to `height` rows: `F.interpolate`'s, without the other rows."""
-    rows, width = size
-    row = top + torch.arange(rows, dtype=maps.dtype, device=maps.device)
-    position = (row + 0.5) * (maps.shape[-2] / height) - 0.5
-    position = position.clamp(0, maps.shape[-2] - 1)
-    above = position.long()
-    below = (above + 1).clamp(max=maps.shape[-2] - 1)
-    weight = (position - above).view(-1, 1)
-    mixed = torch.lerp(maps[..., above, :], maps[..., below, :], weight)
-    if not torch.compiler.is_compiling() and mixed.shape[-1] == width:  # an exported graph keeps no such question
-        return mixed
-    return nn.functional.interpolate(mixed, size=(rows, width), mode="bilinear", align_corners=False)
-
-
 def join_with_own_lightness(rgb: UInt8[np.ndarray, "h w 3"], field: ChromaField) -> UInt8[np.ndarray, "h w 3"]:
     """The photograph's own lightness with the field's chroma, band by band."""
     height, width = rgb.shape[:2]
@@ -106,23 +101,36 @@ def join_with_own_lightness(rgb: UInt8[np.ndarray, "h w 3"], field: ChromaField)
     def join_band(top: int) -> None:
         with torch.inference_mode():  # of this thread
             band = as_batch(rgb[top : top + step]).to(field.slope.device)
-            joined[top : top + step] = join_rows(band, field, top, height)[0].permute(1, 2, 0).cpu().numpy()
+            lab = with_chroma(band, field.rows(top, band.shape[-2], height))
+            joined[top : top + step] = to_levels(lab, linear_light(lab))[0].permute(1, 2, 0).cpu().numpy()
 
     with _one_core_each() as workers, ThreadPoolExecutor(workers) as pool:
         for _ in pool.map(join_band, range(0, height, step)):
-            pass  # asked for, an exception of a worker is raised here
+            pass  # fetching the result raises the exception of a worker here
     return joined
 
 
-def join_rows(
-    rgb: UInt8[Tensor, "1 3 rows w"], field: ChromaField, top: int | Tensor, height: int | Tensor
-) -> UInt8[Tensor, "1 3 rows w"]:
-    """Rows `top`, `top + 1`, ... of a photograph `height` rows high, in the field's chroma and their own lightness."""
+def with_chroma(rgb: UInt8[Tensor, "1 3 h w"], field: ChromaField) -> Float[Tensor, "1 3 h w"]:
+    """Lab: the lightness of these pixels with the chroma of the field, which has their size."""
     L = _lightness(rgb)
-    ab = field.rows(L / color.L_SCALE - 1, top, height)
-    colours = _levels(_linear_light(torch.cat([L, ab * color.AB_SCALE], dim=1)))
+    return torch.cat([L, field.chroma(L / color.L_SCALE - 1) * color.AB_SCALE], dim=1)
+
+
+def linear_light(lab: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
+    """Linear sRGB of Lab. The chroma of colours that sRGB cannot show is reduced first."""
+    linear = color.xyz_to_linear(color.lab_to_xyz(lab))
+    outside = ~color.in_gamut_linear(linear)
+    if outside.any():
+        picked = reduce_chroma(lab.movedim(1, 0)[:, outside][None, ..., None])
+        linear.movedim(1, 0)[:, outside] = color.xyz_to_linear(color.lab_to_xyz(picked))[0, ..., 0]
+    return linear
+
+
+def to_levels(lab: Float[Tensor, "1 3 h w"], linear: Float[Tensor, "1 3 h w"]) -> UInt8[Tensor, "1 3 h w"]:
+    """8-bit sRGB of linear sRGB, with R = G = B where `lab`, the same picture, has no chroma."""
+    colours = _levels(linear)
     # The grey of Lab is a hundredth of an 8-bit step off R = G = B, which now and then rounds to a whole one.
-    return torch.where((ab == 0).all(dim=1, keepdim=True), colours[:, 1:2], colours)
+    return torch.where((lab[:, 1:] == 0).all(dim=1, keepdim=True), colours[:, 1:2], colours)
 
 
 @contextmanager
@@ -138,11 +146,6 @@ def _one_core_each() -> Iterator[int]:
         yield min(threads, MAX_WORKERS)
     finally:
         torch.set_num_threads(threads)
-
-
-def fill_tables() -> None:
-    """Compute the tables now: an exporter that traces their making would keep no numbers."""
-    _tables(), _gamut_table()
 
 
 def _lightness(rgb: UInt8[Tensor, "1 3 h w"]) -> Float[Tensor, "1 1 h w"]:
@@ -175,20 +178,7 @@ def _tables() -> tuple[Float[Tensor, "3 256"], Float[Tensor, " steps"], UInt8[Te
     return color.linear_to_xyz(alone)[:, 1, 0], L, color.to_uint8(color.linear_to_srgb(light))[0, 0]
 
 
-def _linear_light(lab: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
-    """Linear sRGB of Lab; colours that sRGB cannot show lose chroma first."""
-    linear = color.xyz_to_linear(color.lab_to_xyz(lab))
-    outside = ~color.in_gamut_linear(linear)
-    if torch.compiler.is_compiling():  # an exported graph cannot pick pixels out: all are reduced, and some are used
-        reduced = color.xyz_to_linear(color.lab_to_xyz(_reduce_chroma(lab)))
-        return torch.where(outside.unsqueeze(1), reduced, linear)
-    if outside.any():
-        picked = _reduce_chroma(lab.movedim(1, 0)[:, outside][None, ..., None])
-        linear.movedim(1, 0)[:, outside] = color.xyz_to_linear(color.lab_to_xyz(picked))[0, ..., 0]
-    return linear
-
-
-def _reduce_chroma(lab: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
+def reduce_chroma(lab: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 3 h w"]:
     """`color.reduce_chroma` by a table, 30 times as fast, for colours out of gamut.
 
     The same lightness, and chroma within 0.1 on average.

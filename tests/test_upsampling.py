@@ -17,7 +17,8 @@ def draw(*shape, seed=0):
 
 def upsample(field, L):
     """All rows at once."""
-    return field.rows(L, 0, L.shape[-2])
+    height, width = L.shape[-2:]
+    return field.widened(width).rows(0, height, height).chroma(L)
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +97,11 @@ def test_rows_in_bands_are_those_of_the_whole(size):
     whole = [interpolate(part, size=size, mode="bilinear") for part in (field.base, field.slope)]
     expected = whole[0] + whole[1] * L
     for rows in (1, 3, size[0]):
-        bands = [field.rows(L[..., top : top + rows, :], top, size[0]) for top in range(0, size[0], rows)]
-        torch.testing.assert_close(torch.cat(bands, dim=-2), expected)
+        parts = [(top, L[..., top : top + rows, :]) for top in range(0, size[0], rows)]
+        wide = [field.widened(size[1]).rows(top, part.shape[-2], size[0]).chroma(part) for top, part in parts]
+        torch.testing.assert_close(torch.cat(wide, dim=-2), expected)
+        narrow = [field.rows(top, part.shape[-2], size[0]).widened(size[1]).chroma(part) for top, part in parts]
+        torch.testing.assert_close(torch.cat(narrow, dim=-2), expected)
 
 
 # --- joined with the photograph ------------------------------------------------------------------------------
@@ -142,7 +146,7 @@ def test_torchs_threads_are_put_back_even_after_an_error(photograph, monkeypatch
     try:
         join_with_own_lightness(photograph, constant_field(0.1, 0.1))
         assert torch.get_num_threads() == 3
-        monkeypatch.setattr(upsampling, "_linear_light", lambda lab: 1 / 0)
+        monkeypatch.setattr(upsampling, "linear_light", lambda lab: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             join_with_own_lightness(photograph, constant_field(0.1, 0.1))
         assert torch.get_num_threads() == 3
@@ -176,7 +180,7 @@ def draw_lab(n, chroma):
 
 def test_table_of_the_gamut_agrees_with_the_bisection():
     lab = draw_lab(20_000, chroma=150)
-    got, exact = upsampling._reduce_chroma(lab), color.reduce_chroma(lab)
+    got, exact = upsampling.reduce_chroma(lab), color.reduce_chroma(lab)
     error = (got[:, 1:].norm(dim=1) - exact[:, 1:].norm(dim=1)).abs()
     assert error.mean() < 0.02 and error.quantile(0.999) < 1
     assert torch.equal(got[:, 0], lab[:, 0])
@@ -189,6 +193,6 @@ def test_colours_inside_the_gamut_are_untouched():
     lab = color.rgb_to_lab(rgb)
     lab[..., :50, :] = draw_lab(10_000, chroma=20).view(1, 3, 50, 200)
     exact, inside = color.xyz_to_linear(color.lab_to_xyz(lab)), color.in_gamut(lab)[:, None].expand_as(lab)
-    got = upsampling._linear_light(lab)
+    got = upsampling.linear_light(lab)
     assert torch.equal(got[inside], exact[inside])
     assert 0.8 < inside.float().mean() < 1 and color.in_gamut_linear(got, 0.01).all()

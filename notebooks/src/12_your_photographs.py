@@ -1018,12 +1018,12 @@ if not missing:
 # ### Ship it: a page that colours in the browser
 #
 # The generator alone makes no page. Shrinking, Lab, the filter along the edges, the join and the
-# gamut have to come along. `colorlib export --pipeline --out FOLDER` writes all of it: one graph
-# that sees the small photograph and gives the maps, one that joins them with a band of rows of
-# the large one. In the course's folder, `make app` puts both into a page (`site/app`). Drop a
-# photograph there, and ONNX Runtime Web colours it on the visitor's own machine; nothing is
-# uploaded, so any server that can hand out files will do. A test holds the page to within 2 of
-# 255 levels of what `Colorizer.colorize` answers.
+# gamut have to come along. In the course's folder, `make app` exports all of it as two graphs: one
+# predicts the maps from the small photograph, the other joins them with a band of rows of the large
+# one. It puts both into a page (`site/app`). Drop a photograph there, and ONNX Runtime Web colours
+# it on the visitor's own machine; nothing is uploaded, so any server that can hand out files will
+# do. A test checks that the page's colours are within 2 of 255 levels of those of
+# `Colorizer.colorize`.
 
 # %% [markdown]
 # ## A whole album from the command line

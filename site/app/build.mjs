@@ -1,4 +1,4 @@
-// node build.mjs [MODEL] [OUT]: the page as static files. MODEL is what `colorlib export --pipeline --out MODEL` wrote.
+// node build.mjs [MODEL] [OUT]: the page as static files. MODEL is the folder that export_pipeline.py wrote.
 
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
@@ -10,7 +10,7 @@ const model = resolve(process.argv[2] ?? join(here, "model"));
 const out = resolve(process.argv[3] ?? join(here, "dist"));
 
 const facts = await readFile(join(model, "pipeline.json"), "utf8").then(JSON.parse, () => {
-  console.error(`expected pipeline.json in ${model}, found none; run: colorlib export --pipeline --out ${model}`);
+  console.error(`${model} has no pipeline.json; run: python site/app/export_pipeline.py --out ${model}`);
   process.exit(2);
 });
 

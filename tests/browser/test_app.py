@@ -17,10 +17,10 @@ from pathlib import Path
 import chromium
 import numpy as np
 import pytest
+from notebook_fixtures import load
 from PIL import Image
 from skimage import data
 
-from colorlib.cli.export import PIPELINE_PIXELS, export_pipeline
 from colorlib.inference import MAX_ASPECT, REDUCING_GAP, Colorizer, is_marked, network_size, shrink
 
 NODE = shutil.which("node")
@@ -34,8 +34,9 @@ pytestmark = [
     pytest.mark.skipif(not (APP / "node_modules").is_dir(), reason="`npm ci` has not been run in site/app"),
 ]
 
+exporter = load(APP / "export_pipeline.py", "export_pipeline")
 # Largest difference to Python's colours, in levels of 255.
-LEVELS = 2
+LEVELS = exporter.LEVELS
 # The bar is 5 s on an idle machine; a machine that runs other tests meanwhile gets this many.
 SECONDS = 30
 LIMIT = 20 * 2**20  # bytes, of a file that a static host takes
@@ -50,7 +51,7 @@ def colorizer() -> Colorizer:
 def site(tmp_path_factory: pytest.TempPathFactory, colorizer: Colorizer) -> Path:
     """The page as it is served: in the folder `app` of a site, from today's sources and weights."""
     root = tmp_path_factory.mktemp("site")
-    export_pipeline(colorizer, root / "model")
+    exporter.export_pipeline(colorizer, root / "model")
     subprocess.run([str(NODE), "build.mjs", str(root / "model"), str(root / "app")], cwd=APP, check=True)
     (root / "index.html").write_text("<title>The course</title>")
     return root
@@ -284,7 +285,7 @@ def huge() -> bytes:
         ("empty.jpg", b"", "Cannot read empty.jpg: the file is empty."),
         ("cut.png", png(with_alpha(photograph(90, 60)))[:2000], "Cannot read cut.png: it is no picture"),
         ("huge.png", huge(), f"Cannot read huge.png: 60000 × 60000 pixels are 3600.0 megapixels, and this page takes "
-                             f"{PIPELINE_PIXELS / 1e6:.1f} at most."),
+                             f"{exporter.MAX_PIXELS / 1e6:.1f} at most."),
     ],
 )  # fmt: skip
 def test_what_is_no_picture_gets_one_line(opened, tmp_path, name, content, line):

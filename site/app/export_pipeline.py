@@ -1,0 +1,226 @@
+"""Write the two ONNX files that the page in the browser runs: `python site/app/export_pipeline.py` (make app).
+
+Together they compute what `Colorizer.colorize` computes between two 8-bit pictures, except for the shrinking:
+
+`network.onnx`: from `rgba` (uint8, height, width, 4), the photograph shrunk to `network_size`, to `maps`.
+`join.onnx`: from `rgba`, some rows of the photograph itself, `maps`, and the floats `top` (number of the first row),
+`height` (of the photograph) and `strength` (0..1, scales the chroma), to the coloured rows `coloured`.
+`pipeline.json`: what the page needs to know besides: sizes, the weights and their licence, the mark for metadata.
+
+Nothing is written unless onnxruntime colours two test pictures as torch does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import copy
+import json
+import re
+import sys
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.onnx import ONNXProgram
+
+from colorlib import color, upsampling
+from colorlib.cli.export import check_installed, open_session, save, to_onnx
+from colorlib.devices import make_rng
+from colorlib.errors import ColorlibError
+from colorlib.inference import (
+    MARK,
+    MAX_ASPECT,
+    REDUCING_GAP,
+    Colorizer,
+    mark,
+    network_size,
+    shipped_weights,
+    shrink,
+)
+from colorlib.upsampling import BAND_PIXELS, ChromaField
+
+MODEL = Path(__file__).parent / "model"
+# Largest difference to `Colorizer.colorize` that is accepted, in 8-bit levels.
+LEVELS = 2
+# A photograph of so many pixels (8000 x 4194) is the largest that a tab of a browser has memory for.
+MAX_PIXELS = 2**25
+# A tensor of fewer values is not worth the node that converts it back to single precision.
+SMALLEST_HALF = 256
+
+
+class PhotographToMaps(nn.Module):
+    """The first file: the `ChromaField` that the generator predicts for a photograph, as maps of four channels.
+
+    The photograph has been shrunk to the generator's resolution. Its alpha channel is ignored.
+    """
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, rgba: Tensor) -> Tensor:
+        L, _ = color.split_lab(color.to_float(as_batch(rgba)))
+        field = ChromaField.fit(L, self.generator(L))
+        return torch.cat([field.slope, field.base], dim=1)
+
+
+class JoinRows(nn.Module):
+    """The second file: some rows of a photograph in the colours of the maps. Lightness and alpha stay as they are."""
+
+    def forward(self, rgba: Tensor, maps: Tensor, top: Tensor, height: Tensor, strength: Tensor) -> Tensor:
+        rows, width = rgba.shape[:2]
+        field = ChromaField(*(strength * maps).chunk(2, dim=1)).rows(top, rows, height).widened(width)
+        lab = upsampling.with_chroma(as_batch(rgba), field)
+        coloured = upsampling.to_levels(lab, linear_light(lab))
+        return torch.cat([coloured[0].permute(1, 2, 0), rgba[..., 3:]], dim=-1)
+
+
+def as_batch(rgba: Tensor) -> Tensor:
+    """(h, w, 4) to (1, 3, h, w)."""
+    return rgba[..., :3].permute(2, 0, 1).unsqueeze(0)
+
+
+def linear_light(lab: Tensor) -> Tensor:
+    """`upsampling.linear_light` without an index of the pixels outside the gamut, which an ONNX graph cannot have.
+
+    Chroma is reduced everywhere, and the result is used where the colour is outside.
+    """
+    linear, reduced = (color.xyz_to_linear(color.lab_to_xyz(x)) for x in (lab, upsampling.reduce_chroma(lab)))
+    return torch.where(color.in_gamut_linear(linear).unsqueeze(1), linear, reduced)
+
+
+def export_pipeline(colorizer: Colorizer, folder: Path) -> dict[str, Any]:
+    """Write `network.onnx`, `join.onnx` and `pipeline.json` into `folder`.
+
+    Weights that half precision holds exactly are stored in half precision. Returns `max_difference` (levels, of
+    pictures coloured by onnxruntime and by torch) and `bytes` of all files.
+
+    Raises ColorlibError if the extra `export` is not installed, torch cannot export the model, or the results differ
+    by more than LEVELS.
+    """
+    check_installed()
+    colorizer = Colorizer(copy.deepcopy(colorizer.generator).cpu().eval(), colorizer.recipe, name=colorizer.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary:
+        work = Path(temporary)
+        save_small(network_program(colorizer), work / "network.onnx")
+        save_small(join_program(), work / "join.onnx")
+        (work / "pipeline.json").write_text(json.dumps(facts(colorizer, work), indent=1) + "\n", encoding="utf-8")
+        difference = largest_difference(colorizer, work)
+        if difference > LEVELS:
+            raise ColorlibError(f"onnxruntime and torch differ by {difference} levels, expected {LEVELS} at most")
+        written = [file.replace(folder / file.name) for file in sorted(work.iterdir())]
+    return {"max_difference": difference, "bytes": sum(file.stat().st_size for file in written)}
+
+
+def network_program(colorizer: Colorizer) -> ONNXProgram:
+    side = colorizer.recipe.size
+    rgba = torch.zeros(side, side + 32, 4, dtype=torch.uint8)
+    module, dynamic = PhotographToMaps(colorizer.generator).eval(), {"rgba": {0: "height", 1: "width"}}
+    # The optimiser would multiply the batch norms into the weights, which half precision then no longer holds exactly.
+    return to_onnx(module, {"rgba": rgba}, dynamic, "maps", optimize=False)
+
+
+def join_program() -> ONNXProgram:
+    inputs = {"rgba": torch.zeros(7, 9, 4, dtype=torch.uint8), "maps": torch.zeros(1, 4, 5, 6)}
+    inputs |= {"top": torch.tensor(3.0), "height": torch.tensor(14.0), "strength": torch.tensor(1.0)}
+    dynamic = {"rgba": {0: "rows", 1: "width"}, "maps": {2: "map_height", 3: "map_width"}}
+    module = JoinRows().eval()
+    module(**inputs)  # computes the tables of `upsampling`: the exporter would trace how they are made
+    return to_onnx(module, inputs, dynamic, "coloured")
+
+
+def save_small(program: ONNXProgram, path: Path) -> None:
+    """Save with weights in half precision where that loses nothing, and nodes that convert them back."""
+    import onnx
+
+    save(program, path)
+    model = onnx.load(path)
+    casts = []
+    for tensor in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < SMALLEST_HALF:
+            continue
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
+        if (half == values).all():
+            name, stored = tensor.name, f"{tensor.name}.half"
+            tensor.CopyFrom(onnx.numpy_helper.from_array(half, stored))
+            casts.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, path)
+
+
+def facts(colorizer: Colorizer, folder: Path) -> dict[str, Any]:
+    """The content of pipeline.json: every constant of Python that the page uses."""
+    return {
+        "weights": colorizer.name,
+        "licence": licence(colorizer.name) if colorizer.name in shipped_weights() else None,
+        "size": colorizer.recipe.size,
+        "max_aspect": MAX_ASPECT,
+        "reducing_gap": REDUCING_GAP,
+        "band_pixels": BAND_PIXELS,
+        "max_pixels": MAX_PIXELS,
+        "mark": MARK,
+        "exif": base64.b64encode(mark(colorizer.name).tobytes().removeprefix(b"Exif\0\0")).decode(),
+        "bytes": {file.name: file.stat().st_size for file in sorted(folder.iterdir())},
+    }
+
+
+def licence(name: str) -> str:
+    """The licence in the model card. Raises ColorlibError if there is none: such weights must not be passed on."""
+    card = (resources.files("colorlib") / "weights" / "README.md").read_text(encoding="utf-8")
+    line = re.search(r"^\| Licence of the weights \| (.+?) \|$", card, re.MULTILINE)
+    if line is None:
+        raise ColorlibError(f"the model card of {name} has no line 'Licence of the weights'")
+    return line[1]
+
+
+def largest_difference(colorizer: Colorizer, folder: Path) -> int:
+    """The largest difference to `colorize`, in levels, over a wide and a narrow picture of noise with alpha."""
+    rng, side = make_rng("export"), colorizer.recipe.size
+    differences = []
+    for height, width in ((2 * side + 3, 3 * side + 1), (side - 1, side // 2)):
+        picture = torch.randint(0, 256, (height, width, 4), generator=rng, dtype=torch.uint8).numpy()
+        expected = np.asarray(colorizer.colorize(picture)).astype(int)
+        differences.append(np.abs(run_pipeline(folder, picture, side, rows=height // 2) - expected).max())
+    return int(max(differences))
+
+
+def run_pipeline(folder: Path, rgba: np.ndarray, size: int, *, rows: int, strength: float = 1.0) -> np.ndarray:
+    """Colour a picture as the page does: shrink it, run the network once, join `rows` rows at a time."""
+    network, join = (open_session(folder / name) for name in ("network.onnx", "join.onnx"))
+    height, width = rgba.shape[:2]
+    small = shrink(np.ascontiguousarray(rgba[..., :3]), network_size(height, width, size))
+    (maps,) = network.run(None, {"rgba": np.dstack([small, small[..., :1]])})
+    bands = []
+    for top in range(0, height, rows):
+        scalars = {"top": top, "height": height, "strength": strength}
+        inputs = {name: np.array(value, np.float32) for name, value in scalars.items()}
+        bands += join.run(None, {"rgba": rgba[top : top + rows], "maps": maps} | inputs)
+    return np.concatenate(bands)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", default="default", help="shipped weights by name, a run's folder, or a file")
+    parser.add_argument("--out", type=Path, default=MODEL, help="the folder to write to; default: site/app/model")
+    args = parser.parse_args(arguments)
+    try:
+        done = export_pipeline(Colorizer.load(args.weights, "cpu"), args.out)
+    except (ColorlibError, OSError, ValueError) as error:
+        print(f"export_pipeline: {error}", file=sys.stderr)
+        return 2
+    print(f"{args.out}: {done['bytes'] / 1e6:.1f} MB, at most {done['max_difference']} of 255 levels from torch")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
