@@ -158,16 +158,19 @@ def test_the_command_line_refuses_it_in_one_line(
 # --- the comparison with other pictures ---
 
 
-def test_a_copy_is_found_though_it_is_mirrored_and_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_copies_are_found_though_they_are_mirrored_or_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tool = load(ROOT / "tools" / "gallery.py", "gallery_tool")
     rng = np.random.default_rng(0)
     for i in range(3):
         Image.fromarray(rng.integers(0, 256, (40, 60, 3), dtype=np.uint8)).save(tmp_path / f"noise{i}.png")
     (photo,) = [photo for photo in PHOTOS if photo.name == "pagoda"]
     square = list(tool.views(photo.open()))[1]
-    tool.mirrored(square).resize((128, 128)).save(tmp_path / "copy.jpg")
+    tool.mirrored(square).resize((128, 128)).save(tmp_path / "mirrored.jpg")
+    square.crop((100, 50, 380, 330)).resize((200, 200)).save(tmp_path / "section.jpg")
     tool.compare(tmp_path)
-    first, second = capsys.readouterr().out.splitlines()[:2]
-    name, bits = re.match(r"(\S+) +(\d+) of 64", first).groups()
-    assert name == "pagoda" and int(bits) <= 2 and first.count("copy.jpg") == 2
-    assert int(re.search(r"(\d+) of 64", second).group(1)) >= 9
+    pattern = r"^(\S+) +(\d+) bits from \S+/(\S+), +(\d+) points in common with \S+/(\S+)$"
+    rows = {row[0]: row[1:] for row in re.findall(pattern, capsys.readouterr().out, re.MULTILINE)}
+    assert rows.keys() == {photo.name for photo in PHOTOS}
+    bits, nearest, points, most = rows.pop("pagoda")
+    assert (nearest, most) == ("mirrored.jpg", "section.jpg") and int(bits) <= 2 and int(points) >= 20
+    assert all(int(bits) >= 9 and int(points) <= 10 for bits, _, points, _ in rows.values())

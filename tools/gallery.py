@@ -1,6 +1,6 @@
 """Make the photographs of colorlib/gallery from the packages that contain them, and compare them with other pictures.
 
-    pip download --no-deps -d PACKAGES scikit-image scikit-learn matplotlib mahotas
+    pip download --no-deps -d PACKAGES scikit-image scikit-learn mahotas
     pip download --no-deps -d PACKAGES --python-version 3.10 --only-binary :all: "scipy<1.10"
     cd PACKAGES && apt-get download lomiri-wallpapers-16.04 palapeli-data plasma-workspace-data puzzle-jigsaw scratch \
         sddm-theme-maldives wordpress-theme-twentytwentyfour
@@ -10,7 +10,10 @@
 
 `scratch` is in Debian 12, `wordpress-theme-twentytwentyfour` in Debian 13, the other packages are in both. `make`
 writes the JPEGs; who took the photographs, and what they show, is written by hand in colorlib/gallery/CREDITS.md.
-`compare` prints for each photograph the nearest picture below PHOTOS, for example the training pictures.
+`compare` prints for each photograph the most similar pictures below PHOTOS, for example the training pictures.
+
+Matplotlib's sample photograph of Grace Hopper is not in the gallery: another portrait of her, with the same flag and
+uniform, is among the training pictures.
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float32, UInt8
 from PIL import Image, ImageDraw
 
 from colorlib.datasets.gallery import gallery_photos
@@ -33,15 +37,17 @@ from colorlib.images import read_image
 
 GALLERY = Path(__file__).parent.parent / "colorlib" / "gallery"
 LONG_SIDE = 640
+Points = tuple[Float32[np.ndarray, "n 2"], UInt8[np.ndarray, "n 32"]]  # places and their descriptors
 JPEG = {"quality": 87, "subsampling": 0, "optimize": True, "progressive": True}
 BACKGROUNDS, AVATARS = "usr/share/backgrounds", "usr/share/plasma/avatars/photos"
+THEME = "usr/share/wordpress/wp-content/themes/twentytwentyfour/assets/images"
 SCRATCH = "usr/share/scratch/Media/Backgrounds"
 # Where each photograph is inside its package.
 ORIGINALS = {
     "astronaut": "skimage/data/astronaut.png",
-    "officer": "matplotlib/mpl-data/sample_data/grace_hopper.jpg",
     "portrait": "mahotas/demos/data/luispedro.jpg",
-    "visitor": "usr/share/wordpress/wp-content/themes/twentytwentyfour/assets/images/tourist-and-building.webp",
+    "stairs": f"{THEME}/art-gallery.webp",
+    "visitor": f"{THEME}/tourist-and-building.webp",
     "cat": "skimage/data/chelsea.png",
     "dog": f"{AVATARS}/Dog.png",
     "raccoon": "scipy/misc/face.dat",
@@ -102,21 +108,25 @@ def open_original(path: Path) -> Image.Image:
 
 
 def compare(photos: Path) -> None:
-    """Print the nearest picture below `photos` by difference hash and by correlation, nearest first."""
-    others = {}
+    """Print for each photograph the picture below `photos` with the nearest hash, and the one with most common points.
+
+    Two unrelated pictures differ in 9 bits or more and have about 10 points in common or fewer. The hashes also find
+    mirrored copies, the points also find other sections of the same photograph.
+    """
+    shown = [photo.open() for photo in gallery_photos()]
+    hashes = [[difference_hash(view) for whole in views(image) for view in (whole, mirrored(whole))] for image in shown]
+    points = [find_points(image) for image in shown]
+    nearest, most = [(65, Path())] * len(shown), [(-1, Path())] * len(shown)
     for path in filter(is_named_as_picture, find_files(photos)):
-        seen = list(views(load(path)))
-        others[path] = [difference_hash(view) for view in seen], [normalised(view) for view in seen]
-    names = np.repeat(list(others), 2)
-    hashes, small = (np.concatenate([pair[i] for pair in others.values()]) for i in (0, 1))
-    found = []
-    for photo in gallery_photos():
-        seen = [view for upright in views(photo.open()) for view in (upright, mirrored(upright))]
-        bits = np.array([(hashes != difference_hash(view)).sum(1) for view in seen]).min(0)
-        alike = np.array([small @ normalised(view) for view in seen]).max(0)
-        found.append((bits.min(), photo.name, names[bits.argmin()], alike.max(), names[alike.argmax()]))
-    for bits, name, nearest, alike, most_alike in sorted(found):
-        print(f"{name:<12} {bits:>2} of 64 bits from {nearest}; correlation {alike:.2f} with {most_alike}")
+        image = load(path)
+        other, its_points = [difference_hash(view) for view in views(image)], find_points(image)
+        for i in range(len(shown)):
+            bits = min(int((mine != its).sum()) for mine in hashes[i] for its in other)
+            nearest[i] = min(nearest[i], (bits, path))
+            most[i] = max(most[i], (common_points(points[i], its_points), path))
+    for i, photo in enumerate(gallery_photos()):
+        bits, count = nearest[i], most[i]
+        print(f"{photo.name:<12} {bits[0]:>2} bits from {bits[1]}, {count[0]:>3} points in common with {count[1]}")
 
 
 def views(image: Image.Image) -> Iterator[Image.Image]:
@@ -129,18 +139,36 @@ def views(image: Image.Image) -> Iterator[Image.Image]:
 
 def difference_hash(image: Image.Image) -> Bool[np.ndarray, " 64"]:
     """For 8 x 8 places: is the picture brighter than at the place to the left?"""
-    return (np.diff(grey(image, (9, 8)), axis=1) > 0).ravel()
+    values = grey(image, (9, 8))
+    return (values[:, 1:] > values[:, :-1]).ravel()
 
 
-def normalised(image: Image.Image) -> Float[np.ndarray, " 256"]:
-    """16 x 16 grey values with mean 0 and norm 1, so that a product of two is their correlation."""
-    values = grey(image, (16, 16)).ravel()
-    values -= values.mean()
-    return values / max(np.linalg.norm(values), 1e-6)
+def find_points(image: Image.Image) -> Points:
+    """ORB's places of interest, with their descriptors, in the grey picture of at most 256 px on its short side."""
+    scale = min(1.0, 256 / min(image.size))
+    size = (round(scale * image.width), round(scale * image.height))
+    places, descriptors = cv2.ORB_create(250, fastThreshold=10).detectAndCompute(grey(image, size), None)
+    return np.array([place.pt for place in places], np.float32), descriptors
 
 
-def grey(image: Image.Image, size: tuple[int, int]) -> Float[np.ndarray, "height width"]:
-    return np.asarray(image.convert("L").resize(size, Image.Resampling.LANCZOS), dtype=np.float64)
+def common_points(one: Points, other: Points) -> int:
+    """How many places of interest lie at the same places in both pictures, after a shift, a rotation and a scaling."""
+    if len(one[0]) < 2 or len(other[0]) < 2:
+        return 0
+    pairs = cv2.BFMatcher(cv2.NORM_HAMMING).knnMatch(one[1], other[1], k=2)
+    matches = [best for best, second in pairs if best.distance < 0.75 * second.distance]
+    if len(matches) < 3:
+        return 0
+    from_here, to_there = (
+        np.array([one[0][match.queryIdx] for match in matches]),
+        np.array([other[0][match.trainIdx] for match in matches]),
+    )
+    _, inside = cv2.estimateAffinePartial2D(from_here, to_there, ransacReprojThreshold=4)
+    return 0 if inside is None else int(inside.sum())
+
+
+def grey(image: Image.Image, size: tuple[int, int]) -> UInt8[np.ndarray, "height width"]:
+    return np.asarray(image.convert("L").resize(size, Image.Resampling.LANCZOS))
 
 
 def mirrored(image: Image.Image) -> Image.Image:
