@@ -7,9 +7,11 @@ import time
 
 import torch
 
+from benchmarks import counting
 from benchmarks.part import Job, Result
 from benchmarks.timing import NO_MEMORY, Row, alone, peak_memory
 from colorlib import memory
+from colorlib.devices import keep_freed_memory
 from colorlib.recipes import RECIPES, Recipe
 from colorlib.steps import Networks
 
@@ -25,7 +27,7 @@ def table(job: Job, budget: float) -> Result:
     for side in (16, 32) if job.quick else SIDES:
         changes = {"size": side, "precision": job.precisions[-1]}
         recipe = RECIPES["pix2pix"].replace(**changes, **(QUICK if job.quick else {}))
-        needs = {name: memory.measure(recipe.replace(checkpointing=name == "checkpointing"), job.device)
+        needs = {name: counting.measure(recipe.replace(checkpointing=name == "checkpointing"), job.device)
                  for name in ("computed", "checkpointing")}  # fmt: skip
         for batch in (1, 2) if job.quick else BATCHES[job.device.type]:
             row: Row = {"size, px": side, "batch": batch}
@@ -59,7 +61,7 @@ def on_cpu(recipe: Recipe, batch: int) -> float:
     torch.nn.functional.conv2d(torch.ones(1, 1, 9, 9), torch.ones(1, 1, 3, 3))  # loads what convolutions need
     before, cpu = peak_memory(), torch.device("cpu")
     networks = Networks(recipe, 0, cpu)
-    with memory.kept(cpu):
+    with keep_freed_memory(cpu):
         for _ in range(2):
             memory.try_step(networks, batch)
     return peak_memory() - before

@@ -15,7 +15,6 @@ from benchmarks import machine
 from benchmarks.baseline import TextbookPix2Pix, TextbookWGANGP
 from benchmarks.part import Job, Result
 from benchmarks.timing import Apart, Maker, Row, Turns, compared, synchronise, take_turns, timed
-from colorlib import memory
 from colorlib.color import split_lab, to_float
 from colorlib.devices import make_rng
 from colorlib.recipes import RECIPES, Recipe
@@ -124,7 +123,7 @@ def our_step(recipe: Recipe, precision: str, device: torch.device, *, compiled: 
 def with_memory_kept(step: Callable[[], object], device: torch.device) -> Callable[[], object]:
     """The step; as long as it is there, freed memory is kept in its process."""
     keeping = contextlib.ExitStack()
-    keeping.enter_context(memory.kept(device))
+    keeping.enter_context(keep_freed_memory(device))
     return lambda keeping=keeping: step()
 
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
-import os
-import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -70,26 +67,6 @@ def cpu_has_bf16() -> bool:
         return False
     checks = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
     return any(check() for check in checks if check is not None)
-
-
-def free_memory(device: torch.device) -> int | None:
-    """Bytes that this process could have: on the GPU, else of the machine's memory; None where no one can tell.
-
-    Where the system does not say what is free (macOS), all of its memory counts; a container's limit is respected.
-    """
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-    with contextlib.suppress(OSError, AttributeError, ValueError):
-        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        told = re.search(r"MemAvailable:\s+(\d+) kB", _text("/proc/meminfo"))
-        limit, used = (_text(f"/sys/fs/cgroup/memory.{name}").strip() for name in ("max", "current"))
-        container = int(limit) - int(used) if limit.isdigit() and used.isdigit() else machine
-        return min(1024 * int(told[1]) if told else machine, container)
-    return None
-
-
-def _text(path: str) -> str:
-    return Path(path).read_text() if Path(path).is_file() else ""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -12,7 +12,8 @@ import torch
 from conftest import make_source
 from torch import Tensor
 
-from colorlib import memory
+from benchmarks import counting
+from colorlib import devices, memory
 from colorlib.blocks import conv_block
 from colorlib.errors import RunError
 from colorlib.recipes import Recipe, build_generator
@@ -118,7 +119,7 @@ def test_maps_computed_again_give_the_same_gradients_and_statistics(recipe: Reci
 
 def test_checkpointing_keeps_half_of_a_generators_maps(recipe: Recipe) -> None:
     recipe = recipe.replace(adversarial="none", size=32, width=16)
-    kept = [memory.measure(recipe.replace(checkpointing=on), CPU).image for on in (False, True)]
+    kept = [counting.measure(recipe.replace(checkpointing=on), CPU).image for on in (False, True)]
     assert kept[1] < 0.6 * kept[0]
 
 
@@ -135,7 +136,7 @@ def test_without_a_gradient_nothing_is_computed_again(recipe: Recipe, monkeypatc
 
 def test_bytes_are_counted_while_they_are_kept() -> None:
     """exp keeps its result, a product both factors, here one and the same; what is kept twice takes its place once."""
-    count = memory._Count(set())
+    count = counting.SavedBytes(set())
     x = torch.ones(100, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(count.keep, lambda kept: kept.tensor):
         y = x.exp()
@@ -147,7 +148,7 @@ def test_bytes_are_counted_while_they_are_kept() -> None:
 
 
 def test_a_convolution_keeps_what_goes_in(recipe: Recipe) -> None:
-    count = memory._Count(set())
+    count = counting.SavedBytes(set())
     layer = conv_block(3, 5, kernel=1, norm="none")
     ignored = {p.untyped_storage().data_ptr() for p in layer.parameters()}
     count.ignored |= ignored
@@ -159,35 +160,27 @@ def test_a_convolution_keeps_what_goes_in(recipe: Recipe) -> None:
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
 def test_memory_is_a_constant_and_so_much_an_image(recipe: Recipe, optimizer: str) -> None:
     recipe = recipe.replace(optimizer=optimizer)
-    networks, need = Networks(recipe, 0, CPU), memory.measure(recipe, CPU)
-    kept = memory.kept_for_backward(networks, 4)
-    assert need.of(4) == memory.held_by(networks) + kept
+    networks, need = Networks(recipe, 0, CPU), counting.measure(recipe, CPU)
+    kept = counting.kept_for_backward(networks, 4)
+    assert need.of(4) == counting.held_by(networks) + kept
     parameters = sum(p.nbytes for m in (networks.generator, networks.d_loss) for p in m.parameters())
     copies = {"adam": 4, "rmsprop": 3}[optimizer]  # weight, gradient, one or two averages
-    buffers_and_counters = memory.held_by(networks) - copies * parameters
+    buffers_and_counters = counting.held_by(networks) - copies * parameters
     assert 0 < buffers_and_counters < 0.1 * parameters
 
 
 # --- the largest batch ---------------------------------------------------------------------------------------
 
 
-def test_the_largest_batch_fills_half_of_what_is_free(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    need = memory.measure(recipe, CPU)
-    monkeypatch.setattr(memory, "measure", lambda *_: need)
+def test_on_a_cpu_no_batch_is_chosen_for_the_user(recipe: Recipe) -> None:
+    with pytest.raises(ValueError, match="choose --batch-size yourself"):
+        memory.automatic_batch(recipe, CPU)
 
-    def largest(free: float | None, recipe: Recipe = recipe, **limit: int) -> int:
-        monkeypatch.setattr(memory, "free_memory", lambda device: free)
-        return memory.largest_batch(recipe, CPU, **limit)
 
-    assert largest(2 * need.of(4)) == 4
-    assert largest(2 * need.of(4) - 2) == 2
-    assert largest(2 * need.of(4), recipe.replace(accumulate=2)) == 8
-    assert largest(2 * need.of(4), most=3) == 2
-    assert largest(need.networks) == 0
+def test_where_not_even_one_image_fits_there_is_no_batch(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "largest_batch", lambda *_, **__: 0)
     with pytest.raises(RunError, match="no batch fits the memory of cpu at 16 px"):
         memory.automatic_batch(recipe, CPU)
-    with pytest.raises(ValueError, match="does not say how much memory is free"):
-        largest(None)
 
 
 def test_on_a_gpu_steps_are_tried_until_memory_is_full(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,15 +194,15 @@ def test_on_a_gpu_steps_are_tried_until_memory_is_full(recipe: Recipe, monkeypat
             raise torch.OutOfMemoryError("CUDA out of memory")
         return step(networks, batches, *args, **options)
 
-    monkeypatch.setattr(memory, "_computed", memory._tried)
     monkeypatch.setattr(Networks, "train_step", full)
     monkeypatch.setattr(memory, "free_memory", lambda device: 1000)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device: 100 * tried[-1])
-    assert memory.largest_batch(recipe, CPU) == 8
-    assert tried == [1, 1, 2, 4, 8, 16]  # the first makes the optimizers' averages
+    assert memory._try_batches(recipe, CPU, memory.LARGEST) == 8
+    assert memory._try_batches(recipe, CPU, most=3) == 2
+    assert tried[:6] == [1, 1, 2, 4, 8, 16]  # the first makes the optimizers' averages
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device: 180 * tried[-1])
-    assert memory.largest_batch(recipe, CPU) == 4
+    assert memory._try_batches(recipe, CPU, most=memory.LARGEST) == 4
 
 
 @pytest.mark.gpu
@@ -252,9 +245,10 @@ def test_a_full_memory_names_the_largest_batch_that_fits(
             raise error
         return step(networks, batches, *args, **options)
 
-    need = memory.measure(recipe, CPU)
     monkeypatch.setattr(Networks, "train_step", full)
-    monkeypatch.setattr(memory, "free_memory", lambda device: 2 * need.of(2))
+    with pytest.raises(RunError, match=r"try a smaller batch_size, a larger accumulate .*, or checkpointing$"):
+        list(Trainer(recipe.replace(batch_size=8), make_source(), device="cpu").run())
+    monkeypatch.setattr(memory, "largest_batch", lambda *_, **__: 2)
     with pytest.raises(RunError) as said:
         list(Trainer(recipe.replace(batch_size=8), make_source(), device="cpu").run())
     assert str(said.value) == (
@@ -262,12 +256,9 @@ def test_a_full_memory_names_the_largest_batch_that_fits(
         "line, auto finds it), accumulate 4 (the same batch in parts), or checkpointing"
     )
     list(Trainer(recipe.replace(batch_size=2, steps=1), make_source(), device="cpu").run())
-    monkeypatch.setattr(memory, "free_memory", lambda device: 10)
+    monkeypatch.setattr(memory, "largest_batch", lambda *_, **__: 0)
     with pytest.raises(RunError, match=r"no smaller one fits either: try a smaller size or width$"):
         list(Trainer(recipe.replace(checkpointing=True), make_source(), device="cpu").run())
-    monkeypatch.setattr(memory, "free_memory", lambda device: None)
-    with pytest.raises(RunError, match=r"try a smaller batch_size, a larger accumulate .*, or checkpointing$"):
-        list(Trainer(recipe, make_source(), device="cpu").run())
 
 
 def test_other_errors_are_not_taken_for_a_full_memory(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,12 +298,12 @@ def page_faults() -> int:
 
 
 def test_on_a_gpu_the_cpus_memory_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: pytest.fail("asked for"))
-    with memory.kept(torch.device("cuda")):
+    monkeypatch.setattr(devices.ctypes, "CDLL", lambda name: pytest.fail("asked for"))
+    with devices.keep_freed_memory(torch.device("cuda")):
         pass
 
 
 def test_where_malloc_cannot_be_told_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())  # musl
-    with memory.kept(CPU):
+    monkeypatch.setattr(devices.ctypes, "CDLL", lambda name: object())  # musl
+    with devices.keep_freed_memory(CPU):
         pass

@@ -182,11 +182,9 @@ def test_flags_are_the_recipe_with_changes() -> None:
 def test_a_batch_of_auto_becomes_a_number_that_the_run_keeps(
     train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In two parts, of which three images fit at a time, or a hundred: but there are eight photographs only."""
-    need = memory.Need(networks=1000, image=100)
-    monkeypatch.setattr(memory, "measure", lambda *_: need)
-    for fits, batch in ((3, 4), (100, 8)):
-        monkeypatch.setattr(memory, "free_memory", lambda device, fits=fits: need.of(fits) / memory.COMPUTED_SHARE)
+    """Four images fit, or a hundred: but there are eight photographs only."""
+    for fits, batch in ((4, 4), (64, 8)):
+        monkeypatch.setattr(memory, "largest_batch", lambda *_, most, fits=fits: min(fits, most))
         run = train("--batch-size", "auto", "--accumulate", "2", out=f"fits {fits}")
         assert checkpoints.read_recipe(run).batch_size == batch
     assert main(["resume", str(run), "--steps", "4"]) == 0
