@@ -64,7 +64,7 @@ handout: $(STAMP)
 kaggle: $(STAMP)
 	$(BIN)/python tools/kaggle.py "$(if $(filter command,$(origin USER)),$(USER))"
 
-# ENV=colab tries that one alone, NB="02 13" these notebooks. Goes on where it stopped; tests/platforms/results.md.
+# ENV=colab tries that one alone, NB="02 13" these notebooks. Continues where it stopped; tests/platforms/results.md.
 rehearse: $(STAMP)
 	$(BIN)/python tools/rehearse.py $(NB) $(if $(ENV),--only $(ENV))
 

@@ -2,8 +2,9 @@
 
 For each environment: makes it (6 GB, once), installs the course into it, makes sure that nothing which was there has
 moved where that matters, computes what tests/platforms/same_numbers.py compares, and runs the notebooks there, in quick
-mode, as `make test` does. What passed is written after every notebook into tests/platforms/results.md, and is not run
-again; `--again` starts anew. Exit status 0 if all that was run passed, 1 if not, 2 if it could not be tried.
+mode, as `make test` does. The results are written after every notebook into tests/platforms/results.json, and as a
+table into results.md. What passed is not run again, unless `--again` is given. Exit status 0 if all that was run
+passed, 1 if not, 2 if it could not be tried.
 """
 
 from __future__ import annotations
@@ -17,23 +18,26 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from build_wheel import LACKING, ROOT, BuildError, build_wheel
 from packaging.requirements import Requirement
 
+from colorlib.files import write_atomic
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-RESULTS = ROOT / "tests" / "platforms" / "results.md"
+RESULTS = ROOT / "tests" / "platforms" / "results.json"
+PAGE = RESULTS.with_suffix(".md")
 SAME_NUMBERS = RESULTS.with_name("same_numbers.py")
 FOR_THE_TEST = ("pytest", "nbval", "nbclient")
 SHOWN = ("torch", "torchvision", "numpy", "scikit-image", "matplotlib", "ipywidgets")  # columns of the table
-NOT_RUN, DIFFERENT = "not run", "too different"
+NOT_RUN = "not run"
 
 
 @dataclass(frozen=True)
@@ -92,24 +96,27 @@ class Failed(Exception):
     """Something did not go as it should; the text is one line."""
 
 
-# --- the table -----------------------------------------------------------------------------------------------------
+# --- results -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of an environment: nothing, until it was measured."""
+    """The results of one environment; empty until something was run in it."""
 
     name: str
     versions: dict[str, str] = field(default_factory=dict)
     passed: tuple[str, ...] = ()
+    """Numbers of notebooks."""
     failed: tuple[str, ...] = ()
-    numbers: str = NOT_RUN
-    date: str = NOT_RUN
+    numbers: str = ""
+    """The largest differences that same_numbers.py found."""
+    numbers_agree: bool = True
+    date: str = ""
 
     @property
     def ok(self) -> bool:
         """Whether all that was run has passed."""
-        return not self.failed and not self.numbers.startswith(DIFFERENT)
+        return not self.failed and self.numbers_agree
 
     def with_result(self, number: str, ok: bool) -> Row:
         """The row after a notebook was run today."""
@@ -122,9 +129,9 @@ HEAD = ("environment", "what it stands for", "Python", *SHOWN, "passed", "failed
 PREFACE = """\
 # The notebooks beside other versions
 
-Written by `make rehearse`, which runs the notebooks in quick mode in an environment of its own each. Numbers are those
-of the notebooks. What nobody has run says so. The column numbers: the largest differences between the same colours,
-losses, metrics and steps of training there and in the environment of `make test`, of what is allowed.
+Written by `make rehearse` from results.json. It runs the notebooks in quick mode, each environment on its own. Passed,
+failed and not run are numbers of notebooks. The column "numbers" holds the largest differences between the colours,
+losses, metrics and steps of training there and in the environment of `make test`, each with what is allowed.
 
 """
 
@@ -133,47 +140,44 @@ def today() -> str:
     return datetime.date.today().isoformat()
 
 
-def write_table(rows: Sequence[Row], path: Path = RESULTS) -> None:
-    """The table as Markdown, replaced in one go."""
+def read_results() -> list[Row]:
+    """A row for each environment; empty for those that results.json does not have."""
+    known = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    rows = [Row(name, **known.get(name, {})) for name in KINDS]
+    return [replace(row, passed=tuple(row.passed), failed=tuple(row.failed)) for row in rows]
+
+
+def write_results(rows: Iterable[Row]) -> None:
+    """Write results.json, and the same as a table in results.md."""
+    rows = list(rows)
+    known = {row.name: {key: value for key, value in vars(row).items() if key != "name"} for row in rows if row.date}
+    write_atomic(RESULTS, (json.dumps(known, indent=1) + "\n").encode())
+    write_atomic(PAGE, as_page(rows).encode())
+
+
+def as_page(rows: Iterable[Row]) -> str:
+    """The results as Markdown."""
     lines = [HEAD, tuple("---" for _ in HEAD), *map(_cells, rows)]
-    text = PREFACE + "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    new = path.with_suffix(".new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
+    return PREFACE + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    left = [number for number in numbers() if number not in row.passed + row.failed]
-    versions = [row.versions.get(name, NOT_RUN) for name in ("python", *SHOWN)]
-    kind = KINDS[row.name]
-    versions[0] = row.versions.get("python", f"{kind.python} ({NOT_RUN})")
-    counts = [" ".join(some) or "none" for some in (row.passed, row.failed)]
+    kind, stored = KINDS[row.name], notebook_numbers()
+    left = [number for number in stored if number not in row.passed + row.failed]
     return (
         row.name,
         kind.about,
-        *versions,
-        *counts,
-        "all" if left == numbers() else " ".join(left) or "none",
-        row.numbers,
-        row.date,
+        row.versions.get("python", f"{kind.python} ({NOT_RUN})"),
+        *(row.versions.get(name, NOT_RUN) for name in SHOWN),
+        " ".join(row.passed) or "none",
+        " ".join(row.failed) or "none",
+        "all" if left == stored else " ".join(left) or "none",
+        ("" if row.numbers_agree else "too different: ") + (row.numbers or NOT_RUN),
+        row.date or NOT_RUN,
     )
 
 
-def read_table(path: Path = RESULTS) -> list[Row]:
-    """The rows as they stand in the file, one for each environment; those that it lacks were not run."""
-    known = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        cells = dict(zip(HEAD, [cell.strip() for cell in line.strip("|").split("|")], strict=False))
-        if cells.get("environment") in KINDS and cells.get("date") not in (NOT_RUN, None):
-            versions = {name: cells[name] for name in SHOWN} | {"python": cells["Python"]}
-            passed, failed = (tuple(n for n in cells[key].split() if n.isdigit()) for key in ("passed", "failed"))
-            known[cells["environment"]] = Row(
-                cells["environment"], versions, passed, failed, cells.get("numbers", NOT_RUN), cells["date"]
-            )
-    return [known.get(name, Row(name)) for name in KINDS]
-
-
-def numbers() -> list[str]:
+def notebook_numbers() -> list[str]:
     """The numbers of all notebooks."""
     return [path.name[:2] for path in sorted((ROOT / "notebooks" / "src").glob("*.py"))]
 
@@ -292,15 +296,14 @@ def clean_variables() -> dict[str, str]:
 # --- what is run in them -----------------------------------------------------------------------------------------
 
 
-def same_numbers(environment: Environment) -> str:
-    """How far the numbers there are from those of this Python."""
+def same_numbers(environment: Environment) -> tuple[bool, str]:
+    """Whether the numbers there agree with those of this Python, and the largest differences."""
     command = [sys.executable, str(SAME_NUMBERS), str(environment.python)]
     done = subprocess.run(command, cwd=environment.folder, env=clean_variables(), capture_output=True, text=True)
     if done.returncode not in (0, 1) or not done.stdout:
         raise Failed(f"comparing numbers failed: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")
     say(done.stdout.strip())
-    found = done.stdout.strip().rpartition(": ")[2]
-    return f"{DIFFERENT}: {found}" if done.returncode else found
+    return done.returncode == 0, done.stdout.strip().rpartition(": ")[2]
 
 
 def run_notebook(environment: Environment, notebook: Path, runs: Path) -> bool:
@@ -343,8 +346,9 @@ def rehearse(
         versions = {key: environment.versions().get(key, "none") for key in ("python", *SHOWN)}
         if again or versions != row.versions:
             row = Row(environment.name, versions)
-        if row.numbers == NOT_RUN or not row.ok:
-            row = replace(row, numbers=same_numbers(environment), date=today())
+        if not row.numbers or not row.ok:
+            agree, found = same_numbers(environment)
+            row = replace(row, numbers=found, numbers_agree=agree, date=today())
             save(row)
         for notebook in notebooks:
             number = notebook.stem[:2]
@@ -368,11 +372,11 @@ def main(arguments: list[str] | None = None) -> int:
     except Failed as error:
         print(f"rehearsal: {error}", file=sys.stderr)
         return 2
-    rows = {row.name: row for row in read_table()}
+    rows = {row.name: row for row in read_results()}
 
     def save(row: Row) -> None:
         rows[row.name] = row
-        write_table(list(rows.values()))
+        write_results(rows.values())
 
     failed, tried = [], 0
     for name in asked.only:
@@ -384,7 +388,7 @@ def main(arguments: list[str] | None = None) -> int:
         except (Failed, BuildError) as error:
             print(f"rehearsal: {name}: {error}", file=sys.stderr)
             failed.append(name)
-    write_table(list(rows.values()))
+    write_results(rows.values())
     return 2 if not tried else 1 if failed else 0
 
 

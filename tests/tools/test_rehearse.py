@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from notebook_fixtures import ROOT
@@ -27,15 +29,14 @@ def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def rehearse(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The tool, with environments that are not made and notebooks that fail if they are number 05."""
+    """The tool, with environments that are not made, and notebooks that are not run: number `faulty` fails."""
     module = tool
-    module.ran = []
+    module.ran, module.faulty = [], "05"
 
     def run(environment: object, notebook: Path, runs: Path) -> bool:
         module.ran.append(notebook.stem[:2])
-        return notebook.stem[:2] != "05"
+        return notebook.stem[:2] != module.faulty
 
-    table = tmp_path / "results.md"
     module.versions = dict(VERSIONS)
     monkeypatch.setattr(module.Environment, "make", lambda self: None)
     monkeypatch.setattr(module.Environment, "versions", lambda self: module.versions)
@@ -43,62 +44,76 @@ def rehearse(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(module, "build_wheel", lambda folder: folder)
     monkeypatch.setattr(module, "run_notebook", run)
     monkeypatch.setattr(module, "same_numbers", lambda environment: module.found)
-    module.found = "training 0e+00 of 5e-03"
-    read, write = module.read_table, module.write_table
-    monkeypatch.setattr(module, "read_table", lambda: read(table))
-    monkeypatch.setattr(module, "write_table", lambda rows: write(rows, table))
-    module.table = table
+    module.found = (True, "training 0e+00 of 5e-03")
+    monkeypatch.setattr(module, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(module, "PAGE", tmp_path / "results.md")
     return module
 
 
-def line(module: ModuleType, name: str) -> list[str]:
-    (found,) = [text for text in module.table.read_text().splitlines() if text.startswith(f"| {name} |")]
-    return [cell.strip() for cell in found.strip("|").split("|")]
+def stored(module: ModuleType, name: str) -> dict[str, Any]:
+    """What results.json says of an environment."""
+    return json.loads(module.RESULTS.read_text())[name]
+
+
+def cells(module: ModuleType, name: str) -> dict[str, str]:
+    """The row of an environment in results.md, by the headings."""
+    (found,) = [text for text in module.PAGE.read_text().splitlines() if text.startswith(f"| {name} |")]
+    return dict(zip(module.HEAD, [cell.strip() for cell in found.strip("|").split("|")], strict=True))
 
 
 def test_a_row_is_what_was_run_and_the_others_say_not_run(rehearse: ModuleType) -> None:
     assert rehearse.main(["13", "02", "--only", "colab"]) == 0
-    row = dict(zip(rehearse.HEAD, line(rehearse, "colab"), strict=True))
+    row = cells(rehearse, "colab")
     assert (row["passed"], row["failed"], row["Python"], row["torch"]) == ("02 13", "none", "3.13.0", "2.11.0")
-    assert len(row["not run"].split()) == 12 and row["date"] != "not run"
+    assert len(row["not run"].split()) == 12 and row["date"] == stored(rehearse, "colab")["date"]
+    assert json.loads(rehearse.RESULTS.read_text()).keys() == {"colab"}
     for name in ("oldest", "kaggle", "newest"):
-        assert line(rehearse, name)[2:].count("not run") == len(rehearse.SHOWN) + 2
-        assert not [cell for cell in line(rehearse, name)[9:11] if cell != "none"]
+        row = cells(rehearse, name)
+        assert [row[head] for head in (*rehearse.SHOWN, "numbers", "date")] == ["not run"] * (len(rehearse.SHOWN) + 2)
+        assert (row["passed"], row["failed"], row["not run"]) == ("none", "none", "all")
 
 
 def test_what_passed_is_not_run_again_and_what_failed_is(rehearse: ModuleType) -> None:
     assert rehearse.main(["04", "05", "--only", "colab"]) == 1
     assert rehearse.main(["04", "05", "06", "--only", "colab"]) == 1
     assert rehearse.ran == ["04", "05", "05", "06"]
-    assert line(rehearse, "colab")[9:11] == ["04 06", "05"]
+    assert (stored(rehearse, "colab")["passed"], stored(rehearse, "colab")["failed"]) == (["04", "06"], ["05"])
+    rehearse.faulty = "04"
+    assert rehearse.main(["05", "--only", "colab"]) == 0 and stored(rehearse, "colab")["failed"] == []
+    assert rehearse.main(["04", "--only", "newest"]) == 1
+    assert (stored(rehearse, "newest")["passed"], stored(rehearse, "newest")["failed"]) == ([], ["04"])
+    rehearse.faulty = ""
     assert rehearse.main(["04", "--only", "colab", "--again"]) == 0
-    assert rehearse.ran[-1] == "04" and line(rehearse, "colab")[9:11] == ["04", "none"]
+    assert rehearse.ran[-1] == "04"
+    assert (stored(rehearse, "colab")["passed"], stored(rehearse, "colab")["failed"]) == (["04"], [])
 
 
 def test_other_versions_make_another_row(rehearse: ModuleType) -> None:
     rehearse.main(["04", "--only", "colab"])
     rehearse.versions["torch"] = "2.12.0"
     rehearse.main(["06", "--only", "colab"])
-    assert line(rehearse, "colab")[9] == "06" and "2.12.0" in line(rehearse, "colab")
+    assert stored(rehearse, "colab")["passed"] == ["06"] and stored(rehearse, "colab")["versions"]["torch"] == "2.12.0"
 
 
 def test_numbers_that_differ_too_much_fail_and_are_compared_again(rehearse: ModuleType) -> None:
-    rehearse.found = "too different: training 1e-01 of 5e-03"
+    rehearse.found = (False, "training 1e-01 of 5e-03")
     assert rehearse.main(["04", "--only", "colab"]) == 1
-    assert line(rehearse, "colab")[9:11] == ["04", "none"] and line(rehearse, "colab")[-2] == rehearse.found
-    rehearse.found = "training 0e+00 of 5e-03"
+    assert stored(rehearse, "colab")["passed"] == ["04"] and stored(rehearse, "colab")["numbers_agree"] is False
+    assert cells(rehearse, "colab")["numbers"] == "too different: training 1e-01 of 5e-03"
+    rehearse.found = (True, "training 0e+00 of 5e-03")
     assert rehearse.main(["04", "--only", "colab"]) == 0
-    assert line(rehearse, "colab")[-2] == rehearse.found and rehearse.ran == ["04"]
-    rehearse.found = "not compared again"
-    assert rehearse.main(["04", "--only", "colab"]) == 0 and line(rehearse, "colab")[-2] != rehearse.found
+    assert cells(rehearse, "colab")["numbers"] == "training 0e+00 of 5e-03" and rehearse.ran == ["04"]
+    rehearse.found = (True, "not compared again")
+    assert rehearse.main(["04", "--only", "colab"]) == 0
+    assert stored(rehearse, "colab")["numbers"] == "training 0e+00 of 5e-03"
 
 
 def test_the_comparison_of_numbers_is_read(tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     environment, script = tool.Environment("colab", tmp_path), tmp_path / "same_numbers.py"
     monkeypatch.setattr(tool, "SAME_NUMBERS", script)
-    for status, expected in ((0, "loss 1e-07 of 1e-05"), (1, "too different: loss 1e-07 of 1e-05")):
+    for status in (0, 1):
         script.write_text(f"print('Python 3.13.0, torch 2.15.0: loss 1e-07 of 1e-05'); raise SystemExit({status})")
-        assert tool.same_numbers(environment) == expected
+        assert tool.same_numbers(environment) == (status == 0, "loss 1e-07 of 1e-05")
     script.write_text("raise SystemExit('no torch here')")
     with pytest.raises(tool.Failed, match="comparing numbers failed: no torch here"):
         tool.same_numbers(environment)
@@ -111,13 +126,14 @@ def test_an_environment_that_fails_leaves_the_others(rehearse: ModuleType, monke
 
     monkeypatch.setattr(rehearse.Environment, "make", make)
     assert rehearse.main(["02"]) == 1
-    assert line(rehearse, "kaggle")[9] == "02" and line(rehearse, "newest")[-1] == "not run"
+    assert stored(rehearse, "kaggle")["passed"] == ["02"] and cells(rehearse, "newest")["date"] == "not run"
     assert rehearse.main(["02", "--only", "newest"]) == 2
 
 
 def test_an_unknown_notebook_is_one_line(rehearse: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     assert rehearse.main(["99"]) == 2
-    assert capsys.readouterr().err.startswith("rehearsal: expected stored notebooks (00_start_here, ")
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "00_start_here" in said and "99" in said
 
 
 def test_pins_fit_what_the_course_asks_for(rehearse: ModuleType) -> None:
@@ -144,6 +160,12 @@ def test_the_setup_cell_may_move_nothing(rehearse: ModuleType, tmp_path: Path, m
         rehearse.open_first_cell(environment, "", "colab", {})
 
 
-def test_the_committed_table_is_what_the_tool_writes(tool: ModuleType, tmp_path: Path) -> None:
-    tool.write_table(tool.read_table(), tmp_path / "again.md")
-    assert tool.RESULTS.read_text() == (tmp_path / "again.md").read_text()
+def test_results_survive_being_written_and_read(rehearse: ModuleType) -> None:
+    rows = [rehearse.Row(name) for name in rehearse.KINDS]
+    rows[1] = rehearse.Row("colab", VERSIONS, ("00", "02"), ("01",), "loss 1e-07 of 1e-05", False, "2026-01-02")
+    rehearse.write_results(rows)
+    assert rehearse.read_results() == rows
+
+
+def test_the_committed_page_shows_the_committed_results(tool: ModuleType) -> None:
+    assert tool.PAGE.read_text() == tool.as_page(tool.read_results())
