@@ -32,6 +32,7 @@ from colorlib.errors import ColorlibError
 WIDEST = 8
 # Innermost decoder blocks that drop out: CD512-CD512-CD512-C512-C256-... (Isola et al. 2017, appendix 6.1.1)
 DROPOUT_BLOCKS = 3
+MAX_DEPTH = 8  # the paper's, for 256 px
 
 
 class UNet(nn.Module):
@@ -61,7 +62,7 @@ class UNet(nn.Module):
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        _check_depth(depth)
+        check_depth(depth)
         channels = _channels(width, depth)  # of the encoder's maps, outermost first
         self.multiple = 2**depth
 
@@ -121,7 +122,7 @@ class ResUNet(nn.Module):
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        _check_depth(depth)
+        check_depth(depth)
         channels = _channels(width, depth)
         self.multiple = 2**depth
         inner_norm = norm_for_any_size(norm)
@@ -324,9 +325,10 @@ def _flat(layer: nn.Module, name: str) -> list[nn.Module]:
     return list(layer.children()) if name == "features" else [layer]
 
 
-def _check_depth(depth: int) -> None:
-    if not 1 <= depth <= 8:
-        raise ValueError(f"expected a depth of 1 to 8, got {depth}; try floor(log2(image size))")
+def check_depth(depth: int) -> None:
+    """Raise ValueError unless a U-Net of this depth can be built."""
+    if not 1 <= depth <= MAX_DEPTH:
+        raise ValueError(f"expected depth 1 to {MAX_DEPTH}, got {depth}; floor(log2(image size)) fits the image")
 
 
 def _channels(width: int, levels: int) -> list[int]:

@@ -18,12 +18,11 @@ from torch import nn
 from colorlib.blocks import Block
 from colorlib.devices import Precision
 from colorlib.discriminators import STRIDED_LAYERS, PatchGAN
-from colorlib.generators import BACKBONES, BackboneUNet, ResUNet, UNet
+from colorlib.generators import BACKBONES, MAX_DEPTH, BackboneUNet, ResUNet, UNet, check_depth
 from colorlib.losses import ADVERSARIAL_LOSSES, AdversarialLoss
 
 # The receptive fields of the paper's discriminators (Isola et al. 2017, section 4.4) and the two beside them.
 RECEPTIVE_FIELDS = tuple(STRIDED_LAYERS)
-MAX_DEPTH = 8
 TARGETS = ("steps", "epochs", "minutes")
 # These fields were added after the first runs. They are left out of the JSON at their default value, so that old
 # fingerprints still match, and old files that lack them can be read.
@@ -154,8 +153,8 @@ class Recipe:
                 raise ValueError(f"expected {field} of at least 0, got {getattr(self, field)}")
         if self.lambda_l1 == 0 and self.adversarial == "none":
             raise ValueError("expected an adversarial loss or lambda_l1 above 0, got neither: nothing to learn from")
-        if self.depth is not None and not 1 <= self.depth <= MAX_DEPTH:
-            raise ValueError(f"expected depth 1 to {MAX_DEPTH} (or None for automatic), got {self.depth}")
+        if self.depth is not None:
+            check_depth(self.depth)
         if self.receptive_field is not None and self.receptive_field not in RECEPTIVE_FIELDS:
             raise ValueError(f"expected receptive_field {_listed(RECEPTIVE_FIELDS)}, got {self.receptive_field}")
         if self.receptive_field is not None and self.receptive_field > self.size:
@@ -209,14 +208,14 @@ class Recipe:
 
     def changes(self) -> dict[str, Any]:
         """What `find_recipe(name).replace(...)` needs to give this recipe. Raises ValueError for an unknown name."""
-        preset = find_recipe(self.name)
-        values = {field: getattr(self, field) for field in _field_names()}
+        changed = find_recipe(self.name).differences(self)
         # A new stopping target replaces the preset's, which need not be taken away.
-        return {
-            field: value
-            for field, value in values.items()
-            if value != getattr(preset, field) and not (field in TARGETS and value is None)
-        }
+        return {field: value for field, value in changed.items() if not (field in TARGETS and value is None)}
+
+    def differences(self, other: Recipe) -> dict[str, Any]:
+        """The fields in which `other` differs from this recipe, with the values of `other`."""
+        pairs = {field: (getattr(self, field), getattr(other, field)) for field in _field_names()}
+        return {field: theirs for field, (own, theirs) in pairs.items() if own != theirs}
 
     def to_json(self) -> str:
         """The recipe as a JSON object, a field a line."""

@@ -12,7 +12,6 @@ import time
 import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -458,10 +457,11 @@ class Trainer:
 
 def needs_new_run(recipe: Recipe, other: Recipe) -> list[str]:
     """The hyperparameters in which `other` differs and that cannot change while a run of `recipe` goes on."""
-    changed = [field.name for field in fields(Recipe) if getattr(recipe, field.name) != getattr(other, field.name)]
     # A history's columns are those of the run's beginning.
     switched = [name for name in ("clip", "lambda_gp") if bool(getattr(recipe, name)) != bool(getattr(other, name))]
-    return [name for name in changed if name in switched or name not in {*ADJUSTABLE, *TARGETS, "name"}]
+    return [
+        name for name in recipe.differences(other) if name in switched or name not in {*ADJUSTABLE, *TARGETS, "name"}
+    ]
 
 
 def _read_source(out: Path) -> dict[str, Any]:

@@ -97,12 +97,11 @@ class TrainFlags:
         """The defaults of the recipe that `args` name. Raises ValueError for an unknown recipe."""
         found, _ = tyro.cli(_RecipeFlag, args=args, return_unknown_args=True, add_help=False)
         name = found.recipe
-        return cls(RecipeFlags(**_fields(find_recipe(name))), recipe=name)
+        return cls(RecipeFlags(**dataclasses.asdict(find_recipe(name))), recipe=name)
 
     def changes(self) -> dict[str, Any]:
         """The hyperparameters that differ from the recipe's."""
-        preset, given = _fields(find_recipe(self.recipe)), _fields(self.hyperparameters)
-        return {name: value for name, value in given.items() if value != preset[name]}
+        return find_recipe(self.recipe).differences(self.hyperparameters)
 
     def settings(self) -> Recipe:
         """The recipe with all changes; a stopping target replaces the recipe's. Raises ValueError if it cannot work.
@@ -118,10 +117,6 @@ class TrainFlags:
     def automatic_batch(self) -> bool:
         """Whether the batch is to be the largest that fits."""
         return self.hyperparameters.batch_size == "auto"
-
-
-def _fields(recipe: Recipe) -> dict[str, Any]:
-    return {field.name: getattr(recipe, field.name) for field in dataclasses.fields(recipe)}
 
 
 @dataclass(frozen=True)
