@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,8 @@ class ChromaField:
 
     def widened(self, width: int | torch.SymInt) -> ChromaField:
         """The field enlarged bilinearly to the photograph's width; its height stays."""
-        enlarge = functools.partial(nn.functional.interpolate, size=(self.slope.shape[-2], width), mode="bilinear")
+        size: Any = (self.slope.shape[-2], width)  # the type stubs of torch do not know symbolic sizes
+        enlarge = functools.partial(nn.functional.interpolate, size=size, mode="bilinear")
         return ChromaField(enlarge(self.slope), enlarge(self.base))
 
     def rows(self, top: int | Tensor, n: int | torch.SymInt, height: int | Tensor) -> ChromaField:
