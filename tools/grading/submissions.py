@@ -1,4 +1,4 @@
-"""Submitted notebooks: which notebook of the course each is, and where its answers are. Nothing here runs them."""
+"""Submitted notebooks: which notebook of the course each one is, and where its answers are. Runs no code of theirs."""
 
 from __future__ import annotations
 
@@ -8,40 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from colorlib.errors import ColorlibError
-
 MAX_FILE_BYTES = 50 * 2**20
 CHECK = re.compile(r"^exercises\.(\w+)\.check\((.+)\)\s*$", re.MULTILINE)
 
 
-class CannotGradeError(ColorlibError):
-    """A submission is not a notebook of the course, or cannot be read."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """An exercise as the course's notebook has it: its stub, and what its check is called with."""
-
-    exercise: str
-    cell: str
-    stub: str
-    argument: str
-
-    @property
-    def names(self) -> list[str]:
-        """What the answer defines."""
-        return [name for name in re.findall(r"[A-Za-z_]\w*", self.argument) if binds(self.stub, name)]
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """A notebook of the course: what its answers need, and what it is recognised by."""
-
-    stem: str
-    title: str
-    imports: str
-    tasks: tuple[Task, ...]
-    sources: frozenset[str]
+class CannotGradeError(Exception):
+    """A submission cannot be read, or it is not a notebook of the course."""
 
 
 @dataclass(frozen=True)
@@ -54,38 +26,57 @@ class Cell:
     is_code: bool
 
 
+@dataclass(frozen=True)
+class Task:
+    """An exercise as the course's notebook has it: its stub, and the expression that its check is called with."""
+
+    exercise: str
+    cell: str
+    stub: str
+    argument: str
+
+    @property
+    def names(self) -> list[str]:
+        """The names that the answer defines."""
+        return [name for name in re.findall(r"[A-Za-z_]\w*", self.argument) if binds(self.stub, name)]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A notebook of the course: its import cell, its exercises, and the cells that are the course's own."""
+
+    stem: str
+    title: str
+    imports: str
+    tasks: tuple[Task, ...]
+    sources: frozenset[str]
+
+
 def read_cells(path: Path) -> list[Cell]:
-    """The cells of a notebook. Raises CannotGradeError for what is none."""
+    """The cells of a notebook. Raises CannotGradeError if the file is not a notebook of format 4."""
     if path.is_symlink() or not path.is_file():
         raise CannotGradeError("expected a file, got a link or something else; copy the notebook itself into FOLDER")
     if (size := path.stat().st_size) > MAX_FILE_BYTES:
         raise CannotGradeError(f"expected at most {MAX_FILE_BYTES:,} bytes, got {size:,}; clear the outputs")
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
-        if notebook["nbformat"] != 4:
-            raise CannotGradeError(f"expected a notebook of format 4, got {notebook['nbformat']}; save it anew")
-        return [_cell(cell) for cell in notebook["cells"] if cell["cell_type"] in ("code", "markdown")]
-    except CannotGradeError:
-        raise
+        version = notebook["nbformat"]
+        if version == 4:
+            return [_cell(cell) for cell in notebook["cells"] if cell["cell_type"] in ("code", "markdown")]
     except (ValueError, OSError, KeyError, TypeError, AttributeError, RecursionError) as error:
         why = " ".join(str(error).split())
-        raise CannotGradeError(
-            f"expected a notebook, got a file that is none ({type(error).__name__}: {why})"
-        ) from error
+        raise CannotGradeError(f"the file is not a notebook ({type(error).__name__}: {why})") from error
+    raise CannotGradeError(f"expected a notebook of format 4, got {version}; save it again in a newer Jupyter")
 
 
 def _cell(cell: dict) -> Cell:
     source, tags = cell["source"], cell.get("metadata", {}).get("tags", [])
-    return Cell(
-        str(cell.get("id", "")),
-        frozenset(map(str, tags)),
-        source if isinstance(source, str) else "".join(source),
-        cell["cell_type"] == "code",
-    )
+    text = source if isinstance(source, str) else "".join(source)
+    return Cell(str(cell.get("id", "")), frozenset(map(str, tags)), text, cell["cell_type"] == "code")
 
 
 def read_course(folder: Path) -> list[Lesson]:
-    """The notebooks that submissions are held against. Raises FileNotFoundError where there are none."""
+    """The course's own notebooks. Raises FileNotFoundError if the folder has none."""
     paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not paths:
         raise FileNotFoundError(f"expected the course's notebooks in {folder}, got none; give --course FOLDER")
@@ -106,22 +97,24 @@ def _lesson(path: Path) -> Lesson:
 
 
 def recognise(cells: Sequence[Cell], name: str, course: Sequence[Lesson]) -> Lesson:
-    """Which notebook of the course this is, whatever its file is called. Raises CannotGradeError if it is none."""
+    """The notebook of the course that these cells are from, whatever the file is called.
+
+    Raises CannotGradeError if nothing of any notebook of the course is left in them.
+    """
     text = "\n".join(cell.source for cell in cells)
 
     def marks(lesson: Lesson) -> int:
-        strong = (f'setup("{lesson.stem}")', f"notebook_{lesson.stem[:2]} as exercises", lesson.title)
-        weak = [f"exercises.{task.exercise}." for task in lesson.tasks]
-        return 3 * sum(bool(mark) and mark in text for mark in strong) + sum(mark in text for mark in weak)
+        start = (f'setup("{lesson.stem}")', f"notebook_{lesson.stem[:2]} as exercises", lesson.title)
+        return sum(mark in text for mark in (*start, *(f"exercises.{task.exercise}." for task in lesson.tasks)))
 
     best = max(course, key=lambda lesson: (marks(lesson), lesson.stem[:2] in name))
     if not marks(best):
-        raise CannotGradeError("expected a notebook of the course, got one in which nothing of any is left")
+        raise CannotGradeError("this is not a notebook of the course, or nothing of the course is left in it")
     return best
 
 
 def binds(code: str, name: str) -> bool:
-    """Whether code gives a name a value at its top level, by its looks: it may be no Python."""
+    """Whether code seems to define a name at its top level. The code need not be valid Python."""
     word = re.escape(name)
     defined = rf"^(?:(?:async[ \t]+)?def|class)[ \t]+{word}\b"
     assigned = rf"^(?![ \t])(?:[\w \t,*]*[ \t,*])?{word}[ \t]*(?:,[\w \t,*]*)?(?::[^=\n]*)?=(?!=)"
@@ -129,16 +122,16 @@ def binds(code: str, name: str) -> bool:
 
 
 def answers(cells: Sequence[Cell], lesson: Lesson) -> dict[str, list[str] | None]:
-    """The code of each exercise's answer behind the other answers that it uses; None where the cell is missing."""
+    """The code of each exercise's answer, after the other answers that it uses; None if the cell is missing."""
     own = {task.exercise: _own_answer(cells, task, lesson) for task in lesson.tasks}
     return {name: code and _with_needed(name, own, lesson) for name, code in own.items()}
 
 
 def _own_answer(cells: Sequence[Cell], task: Task, lesson: Lesson) -> list[str] | None:
-    """The tagged cell that defines what the exercise asks for, and what was split off above it.
+    """The tagged cell that defines what the exercise asks for, and cells that were split off above it.
 
-    A copied cell keeps its tag: the last one counts. Without tags (some editors drop them) any cell that defines the
-    name and is not the course's own will do; with another name, the cell that has the id of the stub.
+    A copied cell keeps its tag: the last one counts. Without tags (some editors drop them) the answer is the last cell
+    that defines the name and is not the course's own; without the name, it is the cell that has the id of the stub.
     """
 
     def defines(cell: Cell) -> bool:
@@ -163,15 +156,10 @@ def _own_answer(cells: Sequence[Cell], task: Task, lesson: Lesson) -> list[str] 
 
 
 def _with_needed(name: str, own: dict[str, list[str] | None], lesson: Lesson) -> list[str]:
-    """An answer behind the other answers that it speaks of, each once, in the order of the notebook."""
-    needed, waiting = {name}, [name]
-    while waiting:
-        text = "\n".join(own[waiting.pop()] or [])
-        for task in lesson.tasks:
-            used = any(re.search(rf"\b{re.escape(word)}\b", text) for word in task.names)
-            if used and task.exercise not in needed and own[task.exercise]:
-                needed.add(task.exercise)
-                waiting.append(task.exercise)
-    before = [task.exercise for task in lesson.tasks if task.exercise in needed - {name}]
-    parts = [cell for exercise in [*before, name] for cell in own[exercise] or []]
-    return list(dict.fromkeys(parts))
+    """An answer after the other answers that it names, each once, in the order of the notebook."""
+    needed = [name]
+    for exercise in needed:  # the list grows while it is read
+        words = set(re.findall(r"\w+", "\n".join(own[exercise] or [])))
+        needed += [task.exercise for task in lesson.tasks if words & {*task.names} and task.exercise not in needed]
+    before = [task.exercise for task in lesson.tasks if task.exercise in needed[1:]]
+    return list(dict.fromkeys(cell for exercise in [*before, name] for cell in own[exercise] or []))
