@@ -30,6 +30,7 @@ class TrainingDiverged(ColorlibError):
 
 def one_line(error: BaseException) -> str:
     """The message of an exception in one line; the system's own words for an OSError, the class if there are none."""
+    text = str(error)
     if isinstance(error, OSError) and error.strerror:
-        return f"cannot use {error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
+        text = f"cannot use {error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(text.split()) or type(error).__name__
