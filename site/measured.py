@@ -11,23 +11,6 @@ import pandas as pd
 
 from colorlib.evaluation import HEADINGS
 
-CHOSEN = """A run began with the weights of those named in the column "started from" (of several: with their mean).
-Trials led nowhere, or showed where to go: norm-batch, norm-instance and norm-layer are one network, and one time, with
-three norms. The candidates l1, pix2pix, hinge and resunet-wgan-gp had eight to eleven minutes each from the same
-weights. The schedules one-stage and two-stages had four minutes each from random weights: with L1 alone for the first
-1,500 steps the colours are nearer to the truth. The last runs (cutmix, pix2pix-128 and the schedules, and the trials
-l1-128, dropout-64, cutmix-decay, fresh and often) were made on a faster machine, in bf16: their minutes count about
-five times. In fresh and often each landscape is drawn five times in an epoch, with CutMix and dropout: it did not help.
-
-More training does not help with landscapes that were not seen; more of them to learn from might. Once every fourth
-photograph of nature/train was kept out too, so that there were 65 unseen ones with nature/val, and a network was
-trained from random weights at 64 px with each landscape five times in an epoch, CutMix, dropout and weight decay. After
-3,304 steps its CIEDE2000 was 2.8 % below grey's on the unseen ones and 3.4 % on those it learned from, after 5,871
-steps 2.2 % and 10.6 %: by then it had begun to learn them by heart.
-
-The choice was by these validation images and 25 photographs from elsewhere. Of the first alone "layer" would have won;
-on the others it was hardly better than grey, and "cutmix" was: so both were mixed. The test images above were measured
-four times while all this was tried. All runs are measured at 128 px, whatever size they were trained at."""
 RUN_COLUMNS = {"psnr": "PSNR, dB", "ciede2000": "CIEDE2000", "chroma_ratio": "chroma ratio", "start": "started from",
                "batch_size": "batch", "adversarial_share": "adversary's share"}  # fmt: skip
 
@@ -80,10 +63,10 @@ def pictures(folder: Path) -> list[str]:
 
 
 def candidates(path: Path) -> list[str]:
-    """The history of runs that led to the weights, a table for each set they were compared on."""
+    """The training runs that led to the weights: their history, and a table for each set they were compared on."""
     if not path.exists():
         return []
-    parts = ["## How the weights were chosen", CHOSEN]
+    parts = [path.with_name("history.md").read_text(encoding="utf-8")]
     for name, rows in pd.read_csv(path).groupby("set", sort=False):
         table = rows.drop(columns=["set", "n"]).rename(columns=RUN_COLUMNS)
         cells = [["" if value != value else _plain(value) for value in row] for row in table.itertuples(index=False)]

@@ -55,7 +55,8 @@ def stage(root: Path, target: Path) -> None:
     reference.write(target / "api")
     shutil.copy(root / "site" / "scenes.png", target)
     if (root / measured.WEIGHTS).is_dir():
-        shutil.copytree(root / measured.WEIGHTS, target / measured.WEIGHTS)
+        no_pages = shutil.ignore_patterns("*.md")
+        shutil.copytree(root / measured.WEIGHTS, target / measured.WEIGHTS, ignore=no_pages)
     for plot in sorted((root / "benchmarks" / "results").glob("*.png")):
         (target / "benchmarks").mkdir(exist_ok=True)
         shutil.copy(plot, target / "benchmarks")

@@ -88,6 +88,19 @@ def test_pictures_need_alt_and_caption(measured, tmp_path):
             measured.results(tmp_path)
 
 
+def test_the_runs_that_led_to_the_weights_are_listed_below_their_history(measured, tmp_path):
+    folder = tmp_path / measured.WEIGHTS
+    folder.mkdir(parents=True)
+    assert measured.candidates(folder / "candidates.csv") == []
+    (folder / "candidates.csv").write_text(
+        "set,run,n,psnr,start,steps\nfruit,first,96,20.09,,1234\nfruit,grey,96,19,,\n"
+    )
+    (folder / "history.md").write_text("## How\n\nBy trying.\n")
+    page = "\n\n".join(measured.candidates(folder / "candidates.csv"))
+    assert page.startswith("## How\n\nBy trying.") and "### fruit, 96 validation images" in page
+    assert "| run | PSNR, dB | started from | steps |" in page and "| first | 20.09 |  | 1,234 |" in page
+
+
 SPREAD = {"lowest and highest": "1.2 to 1.3", "rounds": 5}
 PICTURE = {"file": "a.png", "alt": "A line.", "caption": "Cost."}
 
