@@ -54,14 +54,12 @@ class Trainer:
     Args:
         recipe: every hyperparameter.
         source: the training images (`open_source`).
-        validation: images for the `val_*` columns, the pictures in RUN/samples and RUN/best, the weights with the
-            highest PSNR on them; None for none.
+        validation: images for the `val_*` columns, for RUN/samples and for choosing RUN/best, by PSNR; None: no images.
         out: the run's folder, made when training starts; None keeps everything in memory.
         save_every: steps between checkpoints; None: every five minutes.
         validate_every: steps between validations; None: twenty times in the run.
         keep_every: keep for good the checkpoint of each multiple of so many steps; None: only the last two are kept.
-        sample_every: steps between pictures in RUN/samples, which show training images if there are none to validate;
-            None: one at each validation, and the first within a minute.
+        sample_every: steps between pictures in RUN/samples; None: one at each validation, the first within a minute.
         overwrite: replace the run that `out` may hold.
         compile: run the networks through `torch.compile`: minutes to start with, and then faster steps.
 
