@@ -232,7 +232,9 @@ def pad_to_multiple(image: Float[Tensor, "b c h w"], multiple: int, *, minimum: 
     Repeating the border works from one pixel on, where mirroring would run out of pixels. Undone by
     `padded[..., :h, :w]`.
     """
-    height, width = (max(side + -side % multiple, minimum) for side in image.shape[-2:])
+    # Multiples are made by a product of positive numbers: that, torch.export can reason about (and ONNX can divide).
+    fewest = -(-minimum // multiple)
+    height, width = (multiple * max((side + multiple - 1) // multiple, fewest) for side in image.shape[-2:])
     return nn.functional.pad(image, (0, width - image.shape[-1], 0, height - image.shape[-2]), mode="replicate")
 
 
