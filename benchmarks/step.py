@@ -16,7 +16,7 @@ from benchmarks.baseline import TextbookPix2Pix, TextbookWGANGP
 from benchmarks.part import Job, Result
 from benchmarks.timing import Apart, Maker, Row, Turns, compared, synchronise, take_turns, timed
 from colorlib.color import split_lab, to_float
-from colorlib.devices import make_rng
+from colorlib.devices import keep_freed_memory, make_rng
 from colorlib.recipes import RECIPES, Recipe
 from colorlib.steps import Networks
 

@@ -80,6 +80,7 @@ def losses_of_wgan_gp(recipe: Recipe, *, detach: bool) -> np.ndarray:
 PIX2PIX, WGAN_GP = ["d_loss", "g_adversarial", "l1"], ["d_loss", "penalty", "g_adversarial", "l1"]
 
 
+@pytest.mark.slow
 def test_ten_steps_of_pix2pix_have_the_textbooks_losses():
     recipe = small("pix2pix")
     ours, theirs = losses_of_ours(recipe, PIX2PIX), losses_of_pix2pix(recipe)
@@ -89,6 +90,7 @@ def test_ten_steps_of_pix2pix_have_the_textbooks_losses():
         assert np.abs(losses_of_pix2pix(recipe.replace(**fault)) / ours - 1).max() > 5e-3, fault
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("detach", [True, False])
 def test_ten_steps_of_wgan_gp_have_the_textbooks_losses(detach):
     recipe = small("wgan-gp", n_critic=2)
@@ -179,6 +181,7 @@ def test_turns_are_taken_and_ratios_are_of_neighbours():
     assert (row["ratio"], row["ours"], row["baseline"]) == (3, 10, 2.5) and row["lowest and highest"] == "2 to 4"
 
 
+@pytest.mark.slow
 def test_a_contestant_may_have_a_process_of_its_own(tmp_path):
     with timing.Apart(functools.partial(functools.partial, os.mkdir, tmp_path / "made")) as contestant:
         assert not (tmp_path / "made").exists()  # made is the contestant, called it is below
@@ -190,6 +193,7 @@ def test_a_contestant_may_have_a_process_of_its_own(tmp_path):
     assert "ELSEWHERE" not in subprocess.run(["env"], capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_on_a_cpu_every_step_has_its_own_process(tmp_path, monkeypatch):
     apart = []
     monkeypatch.setattr(step, "Apart", lambda maker: apart.append(timing.Apart(maker)) or apart[-1])
@@ -236,6 +240,7 @@ def results(tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_every_part_runs_and_is_kept(results):
     (path,) = results.glob("*.json")
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -249,6 +254,7 @@ def test_every_part_runs_and_is_kept(results):
     assert (results / content["parts"]["Cost against size"]["picture"]["file"]).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_other_parts_are_kept(results, capsys):
     (path,) = results.glob("*.json")
     before = json.loads(path.read_text(encoding="utf-8"))["parts"]
@@ -273,9 +279,11 @@ def test_wrong_flags_are_refused_in_one_line(capsys):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_one_line_says_so(capsys):
     assert bench.main(["--device", "cuda"]) == 2
-    assert capsys.readouterr().err == "benchmarks: expected a CUDA GPU, found none; `make bench` measures the CPU\n"
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "CUDA" in said
 
 
+@pytest.mark.slow
 def test_a_training_needs_no_jaxtyping(tmp_path):
     """On a GPU machine without it the stand-in is found, and the networks train."""
     main = f"from benchmarks.__main__ import main; status = main(['training', '--quick', '--out', {str(tmp_path)!r}])"

@@ -293,6 +293,7 @@ def sparse(path: Path, shape: tuple[int, ...]) -> None:
         file.truncate(file.tell() + int(np.prod(shape)))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no sparse files, no resource module")
 def test_full_size_opens_without_being_read(tmp_path: Path) -> None:
     """The documented shapes and types: 3.8 GB of them, of which opening may hold 200 MiB."""

