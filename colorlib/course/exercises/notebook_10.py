@@ -11,15 +11,7 @@ from torch import Tensor
 
 from colorlib import scenes
 from colorlib.color import join_lab, split_lab, to_float, to_uint8
-from colorlib.course.exercises.exercise import (
-    Exercise,
-    NotYet,
-    expect,
-    expect_function,
-    expect_tensor,
-    expect_type,
-    kind,
-)
+from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_function, expect_tensor, expect_type
 from colorlib.metrics import ciede2000, colorfulness
 
 
@@ -93,7 +85,7 @@ def _check_fool_colorfulness(answer: Any) -> None:
         picture = answer(prediction.clone(), truth.clone())
         expect_tensor(f"for scene {number}", picture, f"uint8 pictures of the shape {tuple(truth.shape)}")
         if picture.shape != truth.shape or picture.dtype != torch.uint8:
-            got = f"{kind(picture)}, {str(picture.dtype).removeprefix('torch.')}"
+            got = f"a tensor of shape {tuple(picture.shape)}, {str(picture.dtype).removeprefix('torch.')}"
             raise NotYet(f"for scene {number}: expected uint8 pictures of the shape {tuple(truth.shape)}, got {got}")
         _check_fooled(number, picture, prediction, truth)
 

@@ -12,15 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from colorlib.color import AB_SCALE, join_lab, rgb_to_lab, split_lab, to_float, to_uint8
-from colorlib.course.exercises.exercise import (
-    Exercise,
-    NotYet,
-    expect,
-    expect_function,
-    expect_tensor,
-    expect_type,
-    kind,
-)
+from colorlib.course.exercises.exercise import Exercise, NotYet, expect, expect_function, expect_tensor, expect_type
 from colorlib.inference import save_marked
 
 # --- a photograph's own lightness ---------------------------------------------------------------------------------
@@ -163,7 +155,7 @@ def _check_contact_sheet(answer: Any) -> None:
         wanted = _sheet(given, columns, cell, margin)
         expect_type(what, got, np.ndarray, "an array")
         if got.dtype != np.uint8:
-            raise NotYet(f"{what}: expected uint8, got {got.dtype} in {kind(got)}")
+            raise NotYet(f"{what}: expected uint8, got {got.dtype}")
         expect(f"{what}, cell {cell}, margin {margin}", got, wanted)
 
 
