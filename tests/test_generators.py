@@ -152,7 +152,7 @@ def test_every_norm_works_at_every_depth_on_one_pixel(architecture: type[nn.Modu
 @pytest.mark.parametrize("architecture", [UNet, ResUNet])
 def test_wrong_arguments_are_named(architecture: type[nn.Module]) -> None:
     for depth in (0, 9):
-        with pytest.raises(ValueError, match=f"depth of 1 to 8, got {depth}"):
+        with pytest.raises(ValueError, match=f"depth 1 to 8, got {depth}"):
             architecture(depth=depth)
     with pytest.raises(ValueError, match="got 'bach'"):
         architecture(norm="bach")
