@@ -172,7 +172,7 @@ def test_the_page_shows_what_it_says(made: demo.Demo) -> None:
     assert np.abs(shown["scene 1, coloured by pix2pix"].astype(int) - painted).max() <= 1
     for world in ("scenes", "photos"):
         for row in made.metrics[world].values():
-            assert f"{row['psnr']:.1f}" in page.words
+            assert f"{row['psnr']:.2f}" in page.words
     share = made.metrics["scenes"]["pix2pix"]["balloon_chroma_ratio"]
     assert f"pix2pix {share:.0%}" in page.words
     assert "other regions of the same pictures" in page.words
