@@ -1,8 +1,8 @@
-"""The one switch for the repository's public address: `python notebooks/address.py [owner/name]`.
+"""Set the repository's public address, in one place: `python notebooks/address.py [owner/name]`.
 
-The address stands in pyproject.toml, under [project.urls]. Badges, the setup cell of every notebook, and the links of
-the README are written from it; without an argument they are written again. Until it is set they say so, and nothing
-points to an address that may be another's.
+The address is kept in pyproject.toml, under [project.urls]. The badges and the setup cell of every notebook and the
+links of the README are written from it; without an argument they are written again. As long as no address is set, they
+say so, and nothing links to an address that may belong to somebody else.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OWNER_AND_NAME = re.compile(r"(?P<owner>[A-Za-z0-9](?:-?[A-Za-z0-9]){0,38})/(?P<
 
 
 def repository(root: Path = ROOT) -> str | None:
-    """The address as "owner/name", None while it is not set. Raises ValueError if it is none on GitHub."""
+    """The address as "owner/name", or None if it is not set. Raises ValueError if it is not an address on GitHub."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     url = project.get("urls", {}).get("Repository")
     if url is None:
@@ -51,7 +51,7 @@ def check(repository: str) -> str:
 
 
 def set_repository(repository: str, root: Path = ROOT) -> None:
-    """Write the address into pyproject.toml, and nothing else there. Raises ValueError for one that cannot be."""
+    """Write the address into pyproject.toml and change nothing else. Raises ValueError for an invalid address."""
     path, url = root / "pyproject.toml", GITHUB + check(repository)
     before = path.read_text(encoding="utf-8")
     after = _with_url(before.splitlines(), f'Repository = "{url}"')
@@ -69,7 +69,7 @@ def set_repository(repository: str, root: Path = ROOT) -> None:
 
 
 def _with_url(lines: list[str], url: str) -> str:
-    """pyproject.toml with the line `url` below [project.urls]: in place of the old one, or as a new one."""
+    """The text of pyproject.toml with the line `url` below [project.urls], where it replaces the old one."""
     heads = [i for i, line in enumerate(lines) if line.startswith("[")] + [len(lines)]
     tables = {lines[start].split("]")[0] + "]": (start, end) for start, end in itertools.pairwise(heads)}
     if "[project.urls]" in tables:
@@ -78,7 +78,7 @@ def _with_url(lines: list[str], url: str) -> str:
         lines[start + 1 : end] = [url, *body]
     elif "[project]" in tables:
         end = tables["[project]"][1]
-        while not lines[end - 1].strip() or lines[end - 1].startswith("#"):  # these belong to the next table
+        while not lines[end - 1].strip() or lines[end - 1].startswith("#"):  # such lines belong to the next table
             end -= 1
         lines[end:end] = ["", "[project.urls]", url]
     return "\n".join(lines) + "\n"
@@ -88,7 +88,7 @@ def _with_url(lines: list[str], url: str) -> str:
 
 
 def badges(stem: str, repository: str | None) -> str:
-    """The links below a notebook's title, as markdown: text, for a picture would be fetched when the notebook opens."""
+    """The links below a notebook's title, in Markdown. They are text: a picture would be fetched from the network."""
     if repository is None:
         return (
             "*This copy of the course has no public address yet, so there are no links to Colab, Kaggle and the site. "
@@ -102,15 +102,15 @@ def badges(stem: str, repository: str | None) -> str:
 
 
 def page(stem: str, repository: str) -> str:
-    """Where the built website has a notebook: GitHub Pages serves NAME.github.io at its root, others in a folder."""
+    """The page of a notebook on GitHub Pages: a repository named OWNER.github.io is the root, another is a folder."""
     owner, name = check(repository).split("/")
     host = f"{owner.lower()}.github.io"
     folder = "" if name.lower() == host else f"/{name}"
     return f"https://{host}{folder}/notebooks/{stem}.html"
 
 
-# The first code cell of every notebook, read by students: at most 40 lines of at most 100 characters. The course comes
-# without its dependencies, and then those that are not there: pip is never asked for another torch or numpy.
+# The first code cell of every notebook. Students read it, so it has at most 40 lines of at most 100 characters. It
+# installs the course without its dependencies and then only the missing ones: pip never replaces torch or numpy.
 SETUP_CELL = """\
 # Kaggle and Colab get what they lack of the course; torch, torchvision and numpy stay as they are.
 import os
@@ -157,7 +157,7 @@ HELP_WITHOUT_ADDRESS = f"It has no public address yet. {HELP}"
 
 
 def setup_cell(stem: str, repository: str | None) -> str:
-    """The code of a notebook's setup cell: the same in all of them, but for the notebook's name."""
+    """The code of a notebook's setup cell. Notebooks differ in their name alone."""
     course, help_text = repr(None), HELP_WITHOUT_ADDRESS
     if repository is not None:
         course, help_text = f'"colorlib-course @ git+{GITHUB}{check(repository)}"', HELP
@@ -166,24 +166,24 @@ def setup_cell(stem: str, repository: str | None) -> str:
 
 
 def readme_links(repository: str | None) -> str:
-    """What the README opens with: where the course can be tried and read."""
+    """The links of the README: where the course can be tried and read."""
     if repository is None:
         return badges(FIRST, None)
     return f"Start here: {badges(FIRST, repository)}"
 
 
-# Files that hold a block of generated text: `<!-- badges -->` and `<!-- /badges -->` stand around it.
+# Files with a block of generated text between the marks `<!-- badges -->` and `<!-- /badges -->`.
 PLACES: dict[str, Callable[[str | None], str]] = {"README.md": readme_links}
 BLOCK = re.compile(r"(?P<begin><!-- badges -->\n).*?(?P<end><!-- /badges -->)", re.DOTALL)
 
 
 def fill(text: str, generated: str) -> str:
-    """`text` with what stands between the marks replaced; a text without marks stays as it is."""
+    """`text` with new text between its marks. A text without marks is returned unchanged."""
     return BLOCK.sub(lambda found: f"{found['begin']}{generated}\n{found['end']}", text)
 
 
 def stale_places(root: Path = ROOT) -> dict[Path, str]:
-    """The files in which the generated text is not the one that follows from the address, and what they should say."""
+    """The files whose generated text does not agree with the address, and the text that each of them should have."""
     address = repository(root)
     stale = {}
     for name, generate in PLACES.items():
@@ -194,7 +194,7 @@ def stale_places(root: Path = ROOT) -> dict[Path, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Set the address, if one is given, and write again what follows from it. 2 for an address that cannot be."""
+    """Set the address, if one is given, and write everything that depends on it. Returns 2 for an invalid address."""
     try:
         if arguments:
             set_repository(" ".join(arguments))

@@ -1,4 +1,4 @@
-"""A repository with one small notebook, built by the project's own tools."""
+"""Fixtures: the tools that build notebooks, and a repository with one small notebook that they built."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ exercises.double.check(double)
 
 
 def load(path: Path, name: str) -> ModuleType:
-    """A module by its path, with its folder in front of the others that it imports from."""
+    """Import a file as a module. It may import from its own folder."""
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -85,7 +85,7 @@ def check(build: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture(scope="session")
 def built_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository whose one notebook, `00_toy`, is built. Not to be changed."""
+    """A repository with the built notebook `00_toy`. Tests must not change it."""
     folder = tmp_path_factory.mktemp("toy")
     (folder / "notebooks" / "src").mkdir(parents=True)
     for name in ("pictures", "solutions"):
@@ -99,7 +99,7 @@ def built_toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Toy:
-    """A copy of the built toy, to be changed."""
+    """A copy of the built repository. Tests may change it."""
 
     stem = "00_toy"
 

@@ -293,6 +293,7 @@ def test_the_encoder_has_a_rate_of_its_own_and_at_zero_stays(on_encoder: Recipe)
     before = copy.deepcopy(fixed.generator)
     fixed.train_step([images(2)], 0, progress=0.9)
     assert changed(before.stages, fixed.generator.stages) == []
+    assert all(p.grad is None for p in fixed.generator.stages.parameters())  # nothing was computed for it
 
 
 def test_groups_list_the_parameters_in_the_generators_own_order(on_encoder: Recipe) -> None:
@@ -332,6 +333,20 @@ def test_a_discriminator_at_a_coarser_scale_sees_averages(recipe: Recipe) -> Non
     assert gradient.ne(0).all() and torch.allclose(
         gradient, gradient[..., ::4, ::4].repeat_interleave(4, 2).repeat_interleave(4, 3)
     )
+
+
+def test_a_trainer_tells_each_step_the_share_that_is_done(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+    step = Networks.train_step
+    monkeypatch.setattr(
+        Networks, "train_step", lambda *a, progress, **k: seen.append(progress) or step(*a, progress=progress, **k)
+    )
+    for _ in Trainer(recipe.replace(adversarial="none", steps=4), make_source(), device="cpu").run(3):
+        pass
+    assert seen == [0, 0.25, 0.5]
+    counted = Trainer(recipe.replace(adversarial="none", minutes=2.0), make_source(), device="cpu")
+    for counted.seconds, share in ((0.0, 0.0), (30.0, 0.25), (999.0, 1.0)):
+        assert counted.progress == share
 
 
 @pytest.mark.slow

@@ -164,7 +164,10 @@ def common_points(one: Points, other: Points) -> int:
         np.array([other[0][match.trainIdx] for match in matches]),
     )
     _, inside = cv2.estimateAffinePartial2D(from_here, to_there, ransacReprojThreshold=4)
-    return 0 if inside is None else int(inside.sum())
+    if inside is None:
+        return 0
+    # In a picture of few places, such as a clear sky, many places of the other picture match the same one.
+    return len(np.unique(to_there[inside.ravel() == 1], axis=0))
 
 
 def grey(image: Image.Image, size: tuple[int, int]) -> UInt8[np.ndarray, "height width"]:

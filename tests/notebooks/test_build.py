@@ -1,4 +1,4 @@
-"""The machine that makes notebooks out of text: on a toy, with every fault that it must find planted."""
+"""Building and checking notebooks, on a small one. Every fault that the check must find is planted once."""
 
 import json
 

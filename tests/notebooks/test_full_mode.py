@@ -1,4 +1,4 @@
-"""The full-mode cells of every notebook, for a few steps on small photographs, so that they cannot rot."""
+"""The full-mode cells of every notebook still run: for a few steps, on small photographs."""
 
 from __future__ import annotations
 
@@ -56,8 +56,7 @@ def test_the_full_mode_cells_run(build, full_mode, stem):
 
 
 @pytest.mark.parametrize("stem", STEMS)
-def test_in_quick_mode_they_do_nothing_but_say_so(build, full_mode, stem, monkeypatch, capsys):
+def test_in_quick_mode_they_write_no_run(build, full_mode, stem, monkeypatch):
     monkeypatch.setenv("COLORLIB_MODE", "quick")
     run_cells(build, stem, {"config", "imports", "full"})
     assert not full_mode.exists()
-    assert len(capsys.readouterr().out.splitlines()) <= 12

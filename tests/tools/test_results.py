@@ -9,7 +9,6 @@ from types import ModuleType
 import pandas as pd
 import pytest
 from notebook_fixtures import load
-from PIL import Image
 
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = ROOT / "experiments" / "shipped_weights"
@@ -36,7 +35,7 @@ def test_every_picture_is_described_and_small() -> None:
     assert {path.name for path in RESULTS.glob("*.png")} == described.keys()
     for name, texts in described.items():
         assert texts["alt"] and texts["caption"]
-        assert (RESULTS / name).stat().st_size < 2**20 and Image.open(RESULTS / name).width <= 1400
+        assert (RESULTS / name).stat().st_size < 2**20
 
 
 def test_a_page_without_marks_is_refused(results: ModuleType, tmp_path: Path) -> None:
