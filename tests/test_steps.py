@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from conftest import make_source
 from torch import Tensor, nn
 
+from benchmarks.counting import measure
 from colorlib.checkpoints import load_checkpoint
 from colorlib.color import split_lab, to_float
 from colorlib.losses import gradient_penalty
-from colorlib.memory import measure
 from colorlib.recipes import Recipe
 from colorlib.steps import (
     DiscriminatorLoss,
