@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from colorlib import checkpoints, distributed, memory
 from colorlib.datasets import Batches, Source, open_source
+from colorlib.datasets.base import check_for_training
 from colorlib.devices import derive_seed, is_out_of_memory, keep_freed_memory, pick_device
 from colorlib.errors import CheckpointError, DataError, RunError
 from colorlib.evaluation import quick_look, quick_scores
@@ -97,6 +98,8 @@ class Trainer:
             )
         self.recipe, self.source, self.validation, self.seed = recipe, source, validation, seed
         self.out = None if out is None else Path(out)
+        if validation is not None:
+            check_for_training(validation)
         if self.out and not overwrite:
             checkpoints.refuse_run(self.out)
         self.device = distributed.join(pick_device(device))
