@@ -180,6 +180,7 @@ def test_unknown_numbers_are_refused(toy, monkeypatch, capsys):
     assert "the number 42" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_is_named_and_nothing_is_written(toy, monkeypatch, capsys):
     before = toy.notebook.read_bytes()
     in_source("import json\n", "import no_such_module\n")(toy)

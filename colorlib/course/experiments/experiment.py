@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import colorlib
-from colorlib.checkpoints import write_atomic
 from colorlib.cli.doctor import DISTRIBUTION
+from colorlib.files import write_atomic
 
 if TYPE_CHECKING:
     import pandas as pd
