@@ -202,6 +202,7 @@ def test_on_a_cpu_every_step_has_its_own_process(tmp_path, monkeypatch):
     assert set(turns.seconds) >= {"baseline", "fp32, the baseline with memory kept", "fp32"}
 
 
+@pytest.mark.slow
 def test_what_runs_out_of_memory_is_said_and_the_others_go_on():
     def too_large() -> None:
         raise torch.OutOfMemoryError("no")

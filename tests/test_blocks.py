@@ -228,6 +228,7 @@ def test_a_strided_shortcut_sees_every_second_pixel() -> None:
     torch.testing.assert_close(mine, theirs)
 
 
+@pytest.mark.slow
 def test_few_channels_train_in_channels_last() -> None:
     """In a process of its own: with a strided 1x1 convolution of 4 channels torch's memory was corrupted."""
     code = """

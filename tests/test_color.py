@@ -57,6 +57,7 @@ def test_random_images_match_scikit_image_both_ways(dtype):
     assert np.abs(channels_last(back) - lab2rgb(lab)).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_all_16_million_colours():
     levels = torch.arange(256, dtype=torch.float64) / 255
     for red in levels.split(16):
@@ -106,6 +107,7 @@ def test_gradients_are_finite_at_black_white_and_every_knee():
         assert lab.grad.isfinite().all()
 
 
+@pytest.mark.slow
 def test_gradcheck_both_ways():
     rgb = torch.rand(2, 3, 2, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(rgb_to_lab, rgb)

@@ -70,6 +70,7 @@ def test_the_square_is_the_centre_of_the_resized_picture() -> None:
     assert np.abs(square_of(image, 32, format="PNG").astype(int) - expected).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_jpeg_decoded_at_reduced_scale_is_the_same_picture() -> None:
     small = np.random.default_rng(1).integers(0, 256, (160, 240, 3), dtype=np.uint8)
     image = Image.fromarray(small).resize((1440, 960), Image.Resampling.BICUBIC)
@@ -206,6 +207,7 @@ def test_small_folders_get_all_three_splits(n: int) -> None:
         assert set(cut_by_content(hashes)) == {"train", "val", "test"}
 
 
+@pytest.mark.slow
 def test_equal_pictures_go_the_same_way(tmp_path: Path) -> None:
     folder(tmp_path)
     for i in range(30):
@@ -512,6 +514,7 @@ def test_a_damaged_cache_is_built_again(tmp_path: Path, damage: str, decoded: li
     assert not decoded
 
 
+@pytest.mark.slow
 def test_only_the_latest_state_of_a_source_is_kept(tmp_path: Path) -> None:
     folder(tmp_path / "in")
     for size in (8, 9):
@@ -531,6 +534,7 @@ def _fingerprint_of(arguments: tuple[str, str]) -> tuple[str, int]:
     return source.describe()["fingerprint"], int(source.images(range(len(source))).sum())
 
 
+@pytest.mark.slow
 def test_several_may_build_at_once(tmp_path: Path) -> None:
     arguments = (str(folder(tmp_path / "in", 60)), str(tmp_path / "cache"))
     with concurrent.futures.ThreadPoolExecutor(4) as pool:

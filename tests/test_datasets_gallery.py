@@ -82,6 +82,7 @@ def test_the_wheel_contains_the_gallery() -> None:
 # --- the source ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [64, 256])
 def test_squares(size: int) -> None:
     source = open_source("gallery", size, "test")
@@ -105,6 +106,7 @@ def test_the_default_split_is_the_test_split() -> None:
     assert torch.equal(default.images(range(len(default))), test.images(range(len(test))))
 
 
+@pytest.mark.slow
 def test_the_fingerprint_tells_selections_and_sizes_apart() -> None:
     sources = [open_gallery(32), open_gallery(64), open_gallery(32, without="photos")]
     assert len({source.fingerprint for source in sources}) == 3
@@ -158,6 +160,7 @@ def test_the_command_line_refuses_it_in_one_line(
 # --- the comparison with other pictures ---
 
 
+@pytest.mark.slow
 def test_copies_are_found_though_they_are_mirrored_or_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tool = load(ROOT / "tools" / "gallery.py", "gallery_tool")
     rng = np.random.default_rng(0)

@@ -69,6 +69,7 @@ def kaggle_set(tmp_path: Path, rgb: np.ndarray) -> Path:
 # --- colours ---
 
 
+@pytest.mark.slow
 def test_decoding_is_opencv_s(rgb: np.ndarray) -> None:
     L, ab, _ = to_lab(rgb)
     lab = np.concatenate([L[..., None], ab], axis=-1)
@@ -190,6 +191,7 @@ def test_an_undecided_source_warns_and_can_be_told(tmp_path: Path) -> None:
 # --- parts and splits ---
 
 
+@pytest.mark.slow
 def test_gray_and_colour_stay_together_over_all_parts(kaggle_set: Path, rgb: np.ndarray) -> None:
     found = []
     for split, n in (("train", 90), ("val", 5), ("test", 5)):

@@ -11,6 +11,7 @@ from colorlib.errors import one_line
 CELL = "from colorlib.errors import DataError\nraise {error}('expected photographs, got none; try quick mode')"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("error", "lines"), [("DataError", 1), ("KeyError", 4)])
 def test_a_notebook_shows_an_expected_failure_as_one_line(error, lines):
     code = "from IPython.core.interactiveshell import InteractiveShell as S; import sys; S().run_cell(sys.argv[1])"

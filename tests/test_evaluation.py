@@ -128,6 +128,7 @@ def test_grey_row_by_scikit_image(source):
     assert table_of({"oracle": Oracle(source)}, source).psnr["grey"] == pytest.approx(np.mean(expected), abs=0.01)
 
 
+@pytest.mark.slow
 def test_every_metric_is_that_of_the_module(source):
     """A module's row is what the metrics say of its predictions, one image at a time, mapped by chroma to 8 bits."""
     painter, measures = Painter().eval(), (metrics.psnr, metrics.ssim, metrics.ciede2000)
@@ -160,6 +161,7 @@ def test_modes_and_weights_are_given_back(source):
     assert painter.dropout.training and not painter.norm.training
 
 
+@pytest.mark.slow
 def test_batches_do_not_change_the_table(source):
     model = {"painter": Painter()}
     one, many = (table_of(model, source, batch_size=size) for size in (1, 16))
@@ -179,6 +181,7 @@ def test_no_row_draws_from_global_randomness(source):
 # ----------------------------------------------------------------------------- baselines
 
 
+@pytest.mark.slow
 def test_untrained_is_the_first_network_with_fresh_weights(source):
     trained = ResUNet(depth=2, width=8, rng=torch.Generator().manual_seed(3))
     with torch.no_grad():
@@ -338,6 +341,7 @@ def test_quick_scores_take_a_spread_subset(source):
 # ----------------------------------------------------------------------------- contact sheet
 
 
+@pytest.mark.slow
 def test_the_sheet_shows_grey_the_models_and_the_truth(monkeypatch):
     """Every picture and number of it, caught on the way to the page."""
     source, page, draw = FakeSource(n=20), {}, figures.image_grid
@@ -358,12 +362,14 @@ def test_the_sheet_shows_grey_the_models_and_the_truth(monkeypatch):
         assert page["captions"][name] == [f"{score.item():.1f} dB" for score in scores]
 
 
+@pytest.mark.slow
 def test_a_sheet_of_few_images_and_of_an_endless_source():
     for source, asked in ((FakeSource(n=2), [0, 1]), (FakeSource(n=3, endless=True), list(range(8)))):
         assert contact_sheet({"zero": zero}, source, device="cpu")
         assert source.asked == asked
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_shape_checks")
 def test_a_sheet_fits_on_a_screen_whatever_the_size_of_the_images():
     for size in (32, 128, 256):
@@ -378,6 +384,7 @@ def zero(L):
     return torch.zeros(len(L), 2, *L.shape[-2:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("models", "options", "words"),
     [

@@ -54,6 +54,7 @@ def moments(work: Callable[[], object], strike: Callable[[], None], between: Cal
     raise AssertionError("the work writes without end")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strike", [kill, full_disk])
 @pytest.mark.parametrize("step", [5, 10])
 def test_struck_at_each_call_of_a_save_a_whole_checkpoint_is_left(tmp_path: Path, step: int, strike) -> None:
@@ -307,6 +308,7 @@ def test_a_header_that_claims_a_huge_network_takes_no_memory(tmp_path: Path, rec
 # --- training ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "value"), [*((name, math.nan) for name in LOSSES), ("l1", math.inf)])
 def test_a_loss_that_is_no_number_is_named_with_its_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source, recipe: Recipe, name: str, value: float
@@ -354,6 +356,7 @@ def flat(kind: str, n: int) -> ArraySource:
     return ArraySource(kind, "train", images, np.arange(n), fingerprint=kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe_name", sorted(RECIPES))
 @pytest.mark.parametrize(("kind", "n", "batch_size"), [("black", 4, 2), ("one colour", 1, 1)])
 @pytest.mark.filterwarnings("ignore:.*the batch of")
@@ -370,6 +373,7 @@ def test_pictures_without_content_train_all_the_same(recipe_name: str, kind: str
     assert all(torch.isfinite(tensor).all() for tensor in trainer.generator.state_dict().values())
 
 
+@pytest.mark.slow
 def test_one_picture_is_learnt_by_heart() -> None:
     recipe = RECIPES["l1"].replace(size=16, width=8, batch_size=4, steps=30, lr_g=5e-3, dropout=0.0, precision="fp32")
     with pytest.warns(UserWarning, match="the batch of 4 shrinks to 1"):

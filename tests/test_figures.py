@@ -306,6 +306,7 @@ class TestCurves:
         assert [text.get_text() for text in ax.get_legend().get_texts()] == ["l1", "pix2pix"]
         assert ax.get_ylabel() == "l1"
 
+    @pytest.mark.slow
     def test_nothing_is_cropped(self, history):
         long = history.rename(columns={"d_loss": "a long name of a loss", "l1": "and another long name"})
         for columns in (["a long name of a loss", "and another long name", "share"], {"y": ["share"], "z": ["step"]}):

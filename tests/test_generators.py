@@ -45,6 +45,7 @@ SMALL: dict[str, Callable[..., nn.Module]] = {
 # --- what all of them promise --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_every_size_comes_back(name: str) -> None:
     generator = SMALL[name]()
@@ -64,6 +65,7 @@ def test_an_odd_size_is_the_crop_of_the_same_image_with_its_border_repeated(name
     assert torch.allclose(generator(L), generator(padded)[..., :50, :60], atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_the_gradient_of_every_parameter_is_there(name: str) -> None:
     generator = SMALL[name]()
@@ -91,6 +93,7 @@ def test_tanh_bounds_the_output_whatever_comes_in(name: str) -> None:
     assert ab.std() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_no_weight_starts_at_zero_and_the_same_generator_draws_the_same(name: str) -> None:
     states = []
@@ -104,6 +107,7 @@ def test_no_weight_starts_at_zero_and_the_same_generator_draws_the_same(name: st
         assert parameter.any() or parameter_name.endswith("bias"), parameter_name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["unet", "resunet", "backbone", "resnet18"])
 def test_dropout_is_noise_in_training_and_gone_in_use(name: str) -> None:
     generator = SMALL[name](dropout=0.5)
@@ -114,6 +118,7 @@ def test_dropout_is_noise_in_training_and_gone_in_use(name: str) -> None:
     assert not any(isinstance(layer, nn.Dropout | nn.Dropout2d) for layer in SMALL[name](dropout=0.0).modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["unet", "unet-resize", "resunet"])
 def test_it_learns_a_colour_that_follows_from_lightness(name: str) -> None:
     generator = SMALL[name](dropout=0.0)
@@ -140,6 +145,7 @@ def test_bf16_autocast_gives_about_the_same(name: str) -> None:
     assert (got.float() - expected).abs().max() < 0.05 * expected.abs().max() + 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", [UNet, ResUNet])
 @pytest.mark.parametrize("norm", NORMS)
 def test_every_norm_works_at_every_depth_on_one_pixel(architecture: type[nn.Module], norm: str) -> None:
@@ -161,6 +167,7 @@ def test_wrong_arguments_are_named(architecture: type[nn.Module]) -> None:
 # --- pix2pix's U-Net -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_default_has_the_papers_parameters() -> None:
     assert count(UNet()) == 54_409_858
 
@@ -276,6 +283,7 @@ def test_only_batch_norm_lets_one_image_change_another(norm: str) -> None:
 # --- the U-Net on a backbone ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_every_backbone_is_cut_into_five_halvings_of_the_channels_in_the_table(backbone: str) -> None:
     generator = BackboneUNet(backbone, width=2).eval()

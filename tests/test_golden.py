@@ -26,6 +26,7 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(RECORDED["training"]))
 def test_twenty_steps_of_a_preset(name: str) -> None:
     expected, got = RECORDED["training"][name], measure.training(name)
@@ -57,6 +58,7 @@ def test_the_flags_of_a_command(command: str) -> None:
     assert measure.flags(command) == RECORDED["flags"][command]
 
 
+@pytest.mark.slow
 def test_a_run_of_the_first_edition_resumes(tmp_path: Path) -> None:
     shutil.copytree(GOLDEN / "run", tmp_path / "run")
     assert measure.resumed(tmp_path / "run") == pytest.approx(RECORDED["resumed"], **CLOSE)

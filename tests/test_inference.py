@@ -268,6 +268,7 @@ def broken_files(folder, rgb):
     Image.new("1", (4000, 4000)).save(folder / "bomb.png")
 
 
+@pytest.mark.slow
 def test_every_odd_file_is_coloured_or_named(constant, tmp_path, photograph, capfd):
     folder, out = tmp_path / "in", tmp_path / "out"
     folder.mkdir()

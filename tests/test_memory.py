@@ -109,6 +109,7 @@ def one_pass(recipe: Recipe) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     return {name: p.grad for name, p in generator.named_parameters()}, dict(generator.named_buffers())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generator", ["unet", "resunet", "backbone"])
 def test_maps_computed_again_give_the_same_gradients_and_statistics(recipe: Recipe, generator: str) -> None:
     recipe = recipe.replace(generator=generator, dropout=0.5)
@@ -183,6 +184,7 @@ def test_where_not_even_one_image_fits_there_is_no_batch(recipe: Recipe, monkeyp
         memory.automatic_batch(recipe, CPU)
 
 
+@pytest.mark.slow
 def test_on_a_gpu_steps_are_tried_until_memory_is_full(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """A GPU in play: it holds eight images, and then five."""
     tried: list[int] = []
@@ -270,6 +272,7 @@ def test_other_errors_are_not_taken_for_a_full_memory(recipe: Recipe, monkeypatc
         list(Trainer(recipe, make_source(), device="cpu").run())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's malloc can be told to keep memory")
 def test_memory_is_kept_while_a_run_goes_on(recipe: Recipe) -> None:
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:  # whose heap no other test has used

@@ -286,6 +286,7 @@ def inception():
     return network
 
 
+@pytest.mark.slow
 def test_inception_features_are_torchvisions(inception, tmp_path):
     """As torchvision means them to be used: ImageNet-normalised, `transform_input`, the pooled layer before fc."""
     torch.save(inception.state_dict(), tmp_path / "inception.pth")
@@ -309,6 +310,7 @@ def alexnet():
     return alexnet(weights=None).eval()
 
 
+@pytest.mark.slow
 def test_lpips_by_a_second_implementation(alexnet, tmp_path, pair):
     """Zhang et al. 2018, eq. 1, on the five ReLU layers of AlexNet."""
     lpips = pytest.importorskip("lpips")
@@ -335,6 +337,7 @@ def test_lpips_by_a_second_implementation(alexnet, tmp_path, pair):
     assert distance(one, one).abs().max() == 0
 
 
+@pytest.mark.slow
 def test_weights_of_another_network_are_refused(alexnet, tmp_path):
     pytest.importorskip("lpips")
     save_file({"layer.weight": torch.zeros(2)}, tmp_path / "other.safetensors")

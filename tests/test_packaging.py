@@ -61,6 +61,7 @@ def run_python(code: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_importing_is_quiet_and_opens_no_socket() -> None:
     code = """
 import socket, sys

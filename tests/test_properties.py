@@ -42,6 +42,7 @@ unit = st.floats(0, 1, width=32)
 # --- colours -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(pixels)
 def test_eight_bits_survive_lab(image: np.ndarray) -> None:
     rgb = torch.from_numpy(image)
@@ -57,6 +58,7 @@ def test_any_float_colour_survives_lab(image: np.ndarray) -> None:
     assert torch.allclose(lab_to_rgb(rgb_to_lab(rgb)), rgb, atol=1e-6)
 
 
+@pytest.mark.slow
 @given(st.floats(-3, 3, width=32), st.floats(-3, 3, width=32), st.floats(-3, 3, width=32))
 def test_whatever_a_network_says_becomes_a_colour_of_that_lightness(light: float, a: float, b: float) -> None:
     L, ab = torch.full((1, 1, 1, 1), light), torch.tensor([a, b]).view(1, 2, 1, 1)

@@ -172,6 +172,7 @@ def test_a_recipe_of_the_first_edition_is_on_an_untrained_resnet18() -> None:
     assert not generator.pretrained and sum(p.numel() for p in generator.stages.parameters()) == 11_176_512
 
 
+@pytest.mark.slow
 def test_backbone_presets_start_from_the_encoder_that_ships() -> None:
     for name in ("backbone-l1", "backbone-pix2pix"):
         preset = RECIPES[name].replace(width=4)

@@ -50,6 +50,7 @@ def test_same_arguments_same_scene():
     assert torch.equal(first.scene_class, second.scene_class)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [16, 33, 64])
 def test_a_scene_does_not_depend_on_its_batch(size):
     n = world.BLOCK_PIXELS // size**2 + 3 if size == 64 else 20
@@ -110,6 +111,7 @@ def test_bad_arguments_are_named(arguments, said):
 # ----------------------------------------------------------------------------- what is where, in which colour
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [16, 32, 50, 128])
 def test_inside_the_masks_colour_follows_from_material_and_L(size):
     """Holds only if every colour is in gamut, and if no pixel of an edge, where two colours mix, is in a mask."""
@@ -139,6 +141,7 @@ def test_masks_leave_the_edges_out():
     assert scenes.regions[flat].bool().float().mean() > 0.95
 
 
+@pytest.mark.slow
 def test_masks_and_segments_say_the_same(many):
     assert set(many.masks) >= {"sky", "ground", "sea", "trees", "balloons", "roofs", "background"}
     for number, name in enumerate(world.SEGMENTS):
@@ -181,6 +184,7 @@ def test_balloon_colours_are_in_gamut_at_every_hue():
 # ----------------------------------------------------------------------------- chance, and what L says about it
 
 
+@pytest.mark.slow
 def test_balloon_hue_is_uniform_and_roofs_are_seven_to_three(many):
     a, b = (per_object(many.true_ab[:, k], many.balloon_id, 3) for k in range(2))
     turn = torch.tensor([math.atan2(y[2], x[2]) / (2 * math.pi) % 1 for x, y in zip(a, b, strict=True)])
@@ -191,6 +195,7 @@ def test_balloon_hue_is_uniform_and_roofs_are_seven_to_three(many):
     assert distance >= 0.3 and world.BALLOON_CHROMA <= 0.30
 
 
+@pytest.mark.slow
 def test_L_does_not_tell_the_free_colours(many):
     """Lightness, size, place and class of an object against its colour: no correlation beyond chance."""
     x = torch.linspace(0, 1, 32).expand_as(many.regions)
@@ -221,6 +226,7 @@ def test_repainting_changes_the_free_colours_and_nothing_else():
     assert (again.true_ab - scenes.true_ab).norm(dim=1)[scenes.masks["balloons"]].mean() > 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [16, 24])
 def test_posterior_against_many_repaintings(size):
     """Every pixel, edges included, of a scene of each kind: empirical mean and per-channel median."""
@@ -243,6 +249,7 @@ def test_posterior_against_many_repaintings(size):
 # ----------------------------------------------------------------------------- the score
 
 
+@pytest.mark.slow
 def test_score_of_the_truth_and_of_grey(some):
     truth = score(some.true_ab, some)
     assert truth["balloon_chroma_ratio"] == pytest.approx(1, abs=0.01)
@@ -255,6 +262,7 @@ def test_score_of_the_truth_and_of_grey(some):
     assert grey["background_ab_mae"] == pytest.approx(expected, abs=0.001)
 
 
+@pytest.mark.slow
 def test_score_of_the_exact_answers(some):
     """A perfect L1 and a perfect L2 model: dull balloons, and each at its own roofs."""
     l1, l2 = score(posterior_median(some), some), score(posterior_mean(some), some)

@@ -44,6 +44,7 @@ def test_this_machine_can_be_reached() -> None:
         pass
 
 
+@pytest.mark.slow
 def test_no_token_is_printed_or_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

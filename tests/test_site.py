@@ -140,6 +140,7 @@ def test_another_benchmark_file_is_refused_in_one_line(measured, tmp_path):
 # --- what pages are filled with --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_path_is_in_the_notebooks_own_words(staging, tmp_path):
     path = staging.course(ROOT)
     for notebook in NOTEBOOKS:
@@ -219,6 +220,7 @@ def parse(line: str) -> object:
     return flags.settings() if name == "train" else flags
 
 
+@pytest.mark.slow
 def test_commands_on_the_pages_are_understood():
     lines = command_lines()
     assert len(lines) > 20 and any("torchrun" not in line and line.startswith("resume") for line in lines)

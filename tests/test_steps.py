@@ -270,6 +270,7 @@ def changed(before: nn.Module, after: nn.Module) -> list[str]:
     return [name for name, tensor in before.state_dict().items() if not torch.equal(tensor, now[name])]
 
 
+@pytest.mark.slow
 def test_a_frozen_encoder_stays_as_it_is_and_thaws(on_encoder: Recipe) -> None:
     networks = Networks(on_encoder, 0, CPU)
     before = copy.deepcopy(networks.generator)
@@ -285,6 +286,7 @@ def test_a_frozen_encoder_stays_as_it_is_and_thaws(on_encoder: Recipe) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_encoder_has_a_rate_of_its_own_and_at_zero_stays(on_encoder: Recipe) -> None:
     slow = Networks(on_encoder.replace(encoder_lr=0.1), 0, CPU)
     slow.train_step([images(2)], 0, progress=0.5)
@@ -372,6 +374,7 @@ def test_a_run_with_frozen_encoder_and_schedule_resumes_bit_for_bit(tmp_path: Pa
         assert [name for name, tensor in tensors.items() if not torch.equal(tensor, resumed[group][name])] == [], group
 
 
+@pytest.mark.slow
 def test_memory_is_measured_with_the_encoder_in_training(on_encoder: Recipe) -> None:
     frozen, free = (measure(on_encoder.replace(encoder_frozen=share), CPU) for share in (0.5, 0.0))
     assert frozen == free

@@ -56,6 +56,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_interrupted_training_ends_with_the_same_weights_and_history(tmp_path: Path, source, recipe, name: str) -> None:
     recipe = recipe.replace(**VARIANTS[name])
@@ -74,6 +75,7 @@ def test_interrupted_training_ends_with_the_same_weights_and_history(tmp_path: P
     pd.testing.assert_frame_equal(*(h.drop(columns=list(TIMING_COLUMNS)) for h in histories))
 
 
+@pytest.mark.slow
 def test_same_seed_same_history_other_seed_another(source, recipe: Recipe) -> None:
     def history(seed: int) -> pd.DataFrame:
         return run_to_end(Trainer(recipe, source, seed=seed)).history.drop(columns=list(TIMING_COLUMNS))
@@ -93,12 +95,14 @@ def test_the_callers_random_state_is_left_alone(source, recipe: Recipe) -> None:
     assert expected.shape == (2,)
 
 
+@pytest.mark.slow
 def test_l1_learns(source, recipe: Recipe) -> None:
     trainer = Trainer(recipe.replace(adversarial="none", steps=150, lr_g=2e-3), source)
     history = run_to_end(trainer).history
     assert history["l1"][-10:].mean() < 0.5 * history["l1"][:10].mean()
 
 
+@pytest.mark.slow
 def test_a_run_can_be_left_at_any_record_and_taken_up_again(source, recipe: Recipe) -> None:
     trainer = Trainer(recipe, source)
     for record in itertools.islice(trainer.run(), 2):
@@ -121,6 +125,7 @@ def test_pretraining_leaves_the_discriminator_alone(source, recipe: Recipe) -> N
     )
 
 
+@pytest.mark.slow
 def test_images_are_counted_in_pretraining_with_critic_steps_and_in_a_batch_that_shrank(recipe: Recipe) -> None:
     """One batch a step while G trains alone, n_critic afterwards, of the size that the source allows."""
     critics = recipe.replace(adversarial="wasserstein", clip=0.1, n_critic=3, pretrain_steps=10, steps=30, batch_size=8)
@@ -134,6 +139,7 @@ def test_images_are_counted_in_pretraining_with_critic_steps_and_in_a_batch_that
     assert counted.tolist() == [60, 180, 180] and trainer.images_per_second == table["images_per_second"].iloc[-1]
 
 
+@pytest.mark.slow
 def test_averaged_weights_have_statistics_of_their_own(source, recipe: Recipe) -> None:
     """Averaged weights under the norm statistics of others colour badly, and nothing else would tell."""
     trainer = run_to_end(Trainer(recipe.replace(adversarial="none", ema_decay=0.9, steps=60, lr_g=2e-3), source))
@@ -152,6 +158,7 @@ def test_averaged_weights_have_statistics_of_their_own(source, recipe: Recipe) -
     )
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_weights_that_are_given(tmp_path: Path, source, recipe: Recipe) -> None:
     """Also its average, and also after it was killed before its first step."""
     first = run_to_end(Trainer(recipe, source))
@@ -188,6 +195,7 @@ def test_a_run_that_lost_the_weights_it_was_given_is_none(
     assert Trainer.resume(tmp_path / "run", source).step == 1
 
 
+@pytest.mark.slow
 def test_targets(source, recipe: Recipe) -> None:
     assert Trainer(recipe.replace(epochs=3), source).target_steps == 9  # 12 images, batches of 4
     critics = recipe.replace(epochs=3, n_critic=2, pretrain_steps=1)
@@ -198,6 +206,7 @@ def test_targets(source, recipe: Recipe) -> None:
         next(iter(Trainer(recipe, source).run(-1)))
 
 
+@pytest.mark.slow
 def test_what_a_run_leaves_on_disk(tmp_path: Path, source, recipe: Recipe) -> None:
     out = tmp_path / "run"
     trainer = Trainer(recipe, source, validation=source, out=out, save_every=2, validate_every=3)
@@ -220,6 +229,7 @@ class Killed(BaseException):
     """As after SIGKILL, nothing in the library handles it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("score", [lambda step: step, lambda step: -step, lambda step: -abs(step - 4)])
 def test_the_best_weights_outlive_a_kill(
     tmp_path: Path, source, recipe: Recipe, monkeypatch: pytest.MonkeyPatch, score: Callable[[int], float]
@@ -247,6 +257,7 @@ def test_the_best_weights_outlive_a_kill(
     assert Colorizer.load(tmp_path / "cut" / "best", "cpu").recipe == recipe
 
 
+@pytest.mark.slow
 def test_a_new_run_in_the_folder_forgets_the_best_weights_of_the_old_one(tmp_path: Path, source, recipe) -> None:
     run_to_end(Trainer(recipe.replace(steps=1), source, validation=source, out=tmp_path))
     checkpoints.save_best(tmp_path, build_generator(recipe), recipe, 1, 99.0)
@@ -254,6 +265,7 @@ def test_a_new_run_in_the_folder_forgets_the_best_weights_of_the_old_one(tmp_pat
     assert checkpoints.read_best(tmp_path)[1] < 99
 
 
+@pytest.mark.slow
 def test_checkpoints_and_samples_of_every_so_many_steps(tmp_path: Path, source, recipe: Recipe) -> None:
     """Without validation images the samples show training images; a resumed run keeps the rhythm."""
     run_to_end(Trainer(recipe.replace(steps=11), source, out=tmp_path, keep_every=4, sample_every=3), steps=6)
@@ -293,6 +305,7 @@ def test_an_existing_run_is_refused_unless_overwritten(tmp_path: Path, source, r
     assert (tmp_path / "latest").read_text() == "00000001"
 
 
+@pytest.mark.slow
 def test_resume_a_run_without_a_checkpoint_starts_at_zero(tmp_path: Path, source, recipe: Recipe) -> None:
     next(iter(Trainer(recipe, source, out=tmp_path).run()))
     trainer = Trainer.resume(tmp_path, source)
@@ -326,6 +339,7 @@ def test_resume_refuses_other_data_and_other_architectures(tmp_path: Path, sourc
         Trainer.resume(tmp_path, source)
 
 
+@pytest.mark.slow
 def test_resume_opens_the_same_data_by_itself(tmp_path: Path, recipe: Recipe) -> None:
     train, val = (open_source("scenes", 16, split) for split in ("train", "val"))
     run_to_end(Trainer(recipe, train, validation=val, out=tmp_path), steps=1)
@@ -361,6 +375,7 @@ def test_resume_in_another_working_folder_finds_relative_data(
         Trainer.resume("../moved/run")
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, source, recipe: Recipe) -> None:
     trainer = Trainer(recipe.replace(steps=100), source, out=tmp_path, save_every=10)
     with pytest.raises(TrainingDiverged, match=r"l1 became nan at step 1\d"):
@@ -388,6 +403,7 @@ def test_a_full_disk_is_one_line_and_the_old_checkpoint_stays(tmp_path: Path, mo
     assert Trainer.resume(tmp_path, source).step == 2
 
 
+@pytest.mark.slow
 def test_a_compiled_run_goes_on_without_the_compiler(tmp_path: Path, monkeypatch, source, recipe: Recipe) -> None:
     """Its files have the same names in them, and with a backend that only runs what it is given, the same numbers."""
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
@@ -501,6 +517,7 @@ def test_every_preset_learns_on_scenes_and_its_adversary_pulls(name: str) -> Non
         assert history["adversarial_share"].dropna().iloc[-10:].median() >= 0.1
 
 
+@pytest.mark.slow
 def test_time_is_measured_while_training_only(source, recipe: Recipe) -> None:
     trainer = Trainer(recipe, source)
     for _ in trainer.run(2):

@@ -179,6 +179,7 @@ def test_flags_are_the_recipe_with_changes() -> None:
     assert (given.data, given.seed, given.save_every, given.out) == ("folder:photos", 4, 100, Path("runs/mine"))
 
 
+@pytest.mark.slow
 def test_a_batch_of_auto_becomes_a_number_that_the_run_keeps(
     train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -265,6 +266,7 @@ def test_the_reason_in_tyros_message(message: str) -> None:
 # --- train and resume ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_train_says_what_it_does_and_leaves_a_run(
     train: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -285,11 +287,13 @@ def test_train_says_what_it_does_and_leaves_a_run(
     assert (described["train"]["size"], described["validation"]["size"]) == (18, 16)
 
 
+@pytest.mark.slow
 def test_zoom_is_room_in_the_stored_photographs(train: Callable[..., Path]) -> None:
     described = json.loads((train("--zoom", "2") / "source.json").read_text())
     assert described["train"]["size"] == 32
 
 
+@pytest.mark.slow
 def test_a_run_that_starts_from_the_weights_of_another(
     train: Callable[..., Path], photos: Path, tmp_path: Path, fails: Callable[..., str]
 ) -> None:
@@ -305,6 +309,7 @@ def test_a_run_that_starts_from_the_weights_of_another(
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
@@ -336,6 +341,7 @@ def test_a_file_as_the_runs_folder_is_refused_before_the_data_are_read(
     assert (tmp_path / "mine.txt").read_text() == "keep me"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("psnr", "last", "said"),
     [
@@ -363,6 +369,7 @@ def test_the_end_of_a_training_says_how_it_did_against_grey(
     assert Colorizer.load(run / "best", "cpu").recipe.width == 4
 
 
+@pytest.mark.slow
 def test_a_resumed_run_says_that_its_newest_checkpoint_is_damaged(
     train: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -399,6 +406,7 @@ class Writer:
         self.written.append((name, pixels.shape, step, dataformats))
 
 
+@pytest.mark.slow
 def test_scalars_and_samples_for_tensorboard(train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
     monkeypatch.setattr(progress, "find_spec", lambda name: name)
@@ -435,11 +443,13 @@ def test_events_are_written_by_tensorboard_itself(train: Callable[..., Path]) ->
     assert "val_psnr" in events.Tags()["scalars"] and events.Tags()["images"] == ["samples"]
 
 
+@pytest.mark.slow
 def test_scenes_have_no_margin(tmp_path: Path) -> None:
     assert main(["train", *TINY, "--recipe", "l1", "--steps", "1", "--out", str(tmp_path / "r")]) == 0
     assert json.loads((tmp_path / "r" / "source.json").read_text())["train"]["size"] == 16
 
 
+@pytest.mark.slow
 def test_without_a_target_the_time_is_estimated(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -452,6 +462,7 @@ def test_without_a_target_the_time_is_estimated(
     assert "will take about" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_target_in_minutes(train: Callable[..., Path], photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     args = ["train", "--data", f"folder:{photos}", *TINY, "--minutes", "0.005", "--out", str(out)]
@@ -462,6 +473,7 @@ def test_a_target_in_minutes(train: Callable[..., Path], photos: Path, tmp_path:
         assert loaded is not None and loaded[1]["seconds"] >= target
 
 
+@pytest.mark.slow
 def test_train_refuses_a_folder_that_holds_a_run(train: Callable[..., Path], fails: Callable[..., str]) -> None:
     run = train()
     before = weights(run)
@@ -474,6 +486,7 @@ def test_train_refuses_a_folder_that_holds_a_run(train: Callable[..., Path], fai
     assert not same(weights(run), before)
 
 
+@pytest.mark.slow
 def test_resume_gives_what_an_uninterrupted_run_gives(
     train: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -487,6 +500,7 @@ def test_resume_gives_what_an_uninterrupted_run_gives(
     assert Recipe.from_json((halved / "recipe.json").read_text()).steps == 6
 
 
+@pytest.mark.slow
 def test_a_finished_run_says_so(train: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
     run = train()
     before = weights(run)
@@ -496,6 +510,7 @@ def test_a_finished_run_says_so(train: Callable[..., Path], capsys: pytest.Captu
     assert same(weights(run), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_resume_goes_on(
     number: signal.Signals,
@@ -535,6 +550,7 @@ def test_a_second_ctrl_c_does_not_wait(fails: Callable[..., str], monkeypatch: p
     assert fails("doctor", status=130) == "colorlib: stopped"
 
 
+@pytest.mark.slow
 def test_resume_refuses_other_data(train: Callable[..., Path], photos: Path, fails: Callable[..., str]) -> None:
     run = train()
     before = weights(run)
@@ -544,6 +560,7 @@ def test_resume_refuses_other_data(train: Callable[..., Path], photos: Path, fai
     assert same(weights(run), before)
 
 
+@pytest.mark.slow
 def test_resume_finds_data_that_were_moved(train: Callable[..., Path], photos: Path, fails: Callable[..., str]) -> None:
     run = train()
     moved = photos.rename(photos.with_name("moved"))
@@ -551,6 +568,7 @@ def test_resume_finds_data_that_were_moved(train: Callable[..., Path], photos: P
     assert main(["resume", str(run), "--steps", "4", "--data", f"folder:{moved}", "--device", "cpu"]) == 0
 
 
+@pytest.mark.slow
 def test_a_hand_edited_recipe(train: Callable[..., Path], fails: Callable[..., str]) -> None:
     run = train()
     path = run / "recipe.json"
@@ -563,6 +581,7 @@ def test_a_hand_edited_recipe(train: Callable[..., Path], fails: Callable[..., s
     assert "another architecture" in fails("resume", run, "--steps", "5")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_architecture(train: Callable[..., Path], fails: Callable[..., str]) -> None:
     run, other = train(), train("--width", "8", out="other")
     shutil.rmtree(run / "checkpoints")
@@ -570,6 +589,7 @@ def test_a_checkpoint_of_another_architecture(train: Callable[..., Path], fails:
     assert "another architecture" in fails("resume", run, "--steps", "5")
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_checkpoint_before(
     train: Callable[..., Path], fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -585,6 +605,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
     assert pd.read_csv(run / "history.csv")["step"].tolist() == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_nan_stops(photos: Path, fails: Callable[..., str]) -> None:
     for path in (photos / "val").iterdir():
         path.write_text("not a picture")
@@ -607,6 +628,7 @@ def test_a_folder_without_pictures(tmp_path: Path, fails: Callable[..., str]) ->
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.slow
 def test_one_broken_picture_in_many_is_named_and_left_out(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -647,6 +669,7 @@ def test_training_goes_without_validation_where_it_must(
 # --- colorize ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_colorize(train: Callable[..., Path], photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, out = train(), tmp_path / "out"
     args = ["colorize", str(photos / "test"), "--out", str(out), "--weights", str(run), "--device", "cpu"]
@@ -663,6 +686,7 @@ def test_colorize(train: Callable[..., Path], photos: Path, tmp_path: Path, caps
     assert np.ptp(pixels, axis=-1).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_pattern_that_the_shell_did_not_expand(train: Callable[..., Path], photos: Path, tmp_path: Path) -> None:
     """As in PowerShell and cmd."""
     args = ["--out", str(tmp_path / "o"), "--weights", str(train()), "--device", "cpu"]
@@ -670,6 +694,7 @@ def test_a_pattern_that_the_shell_did_not_expand(train: Callable[..., Path], pho
     assert len(list((tmp_path / "o").iterdir())) == 5  # 1 and 2 of train and of test, 1 of val
 
 
+@pytest.mark.slow
 def test_the_last_line_names_the_weights_that_coloured(
     train: Callable[..., Path], photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -690,6 +715,7 @@ def test_the_last_line_names_the_weights_that_coloured(
     assert "(the weights l1 at strength 1): --overwrite" in last("--weights", "l1", "--strength", "1.5")
 
 
+@pytest.mark.slow
 def test_tta_is_that_of_the_library(train: Callable[..., Path], photos: Path, tmp_path: Path) -> None:
     run, photo = train("--lr-g", "0.05"), photos / "test" / "0.png"
     args = ["colorize", str(photo), "--weights", str(run), "--device", "cpu"]
@@ -700,6 +726,7 @@ def test_tta_is_that_of_the_library(train: Callable[..., Path], photos: Path, tm
     assert not np.array_equal(mirrored, plain)
 
 
+@pytest.mark.slow
 def test_what_is_no_picture_is_left_out_of_a_folder_and_refused_by_name(
     train: Callable[..., Path], tmp_path: Path, fails: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -718,6 +745,7 @@ def test_what_is_no_picture_is_left_out_of_a_folder_and_refused_by_name(
     assert "it is a video" in fails("colorize", album / "film.mp4", album / "photo", *common, status=1)
 
 
+@pytest.mark.slow
 def test_photographs_of_a_kind_that_is_not_read_are_counted(
     train: Callable[..., Path], photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -736,6 +764,7 @@ def test_photographs_of_a_kind_that_is_not_read_are_counted(
     assert last.startswith("3 of 6 photographs are in ")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no such names there")
 def test_names_are_printed_in_one_line(train: Callable[..., Path], tmp_path: Path, fails: Callable[..., str]) -> None:
     album = tmp_path / "al\nbum"
@@ -747,6 +776,7 @@ def test_names_are_printed_in_one_line(train: Callable[..., Path], tmp_path: Pat
     assert "File name too long" in fails("colorize", "n" * 300 + ".jpg", album / "a.png", *common, status=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1)])
 def test_colorize_odd_shapes(size: tuple[int, int], train: Callable[..., Path], tmp_path: Path) -> None:
     run = train()
@@ -756,6 +786,7 @@ def test_colorize_odd_shapes(size: tuple[int, int], train: Callable[..., Path], 
     assert Image.open(tmp_path / "o" / "odd.png").size == size
 
 
+@pytest.mark.slow
 def test_colorize_names_what_fails_and_does_the_rest(
     train: Callable[..., Path], photos: Path, tmp_path: Path, fails: Callable[..., str]
 ) -> None:
@@ -775,6 +806,7 @@ def test_colorize_names_what_fails_and_does_the_rest(
     assert "pixels" in fails("colorize", photos / "test" / "2.png", *common, "--max-pixels", "100")
 
 
+@pytest.mark.slow
 def test_many_failures_are_counted(train: Callable[..., Path], tmp_path: Path, fails: Callable[..., str]) -> None:
     missing = [f"missing-{i}.jpg" for i in range(8)]
     said = fails("colorize", *missing, "--out", tmp_path / "o", "--weights", train(), "--device", "cpu")
@@ -794,6 +826,7 @@ def test_weights_that_are_none(tmp_path: Path, photos: Path, fails: Callable[...
 # --- evaluate, data, doctor, export --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_evaluate(train: Callable[..., Path], photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, csv = train(), tmp_path / "tables" / "t.csv"
     args = ["evaluate", "--weights", str(run), "--data", f"folder:{photos}", "--csv", str(csv), "--device", "cpu"]
@@ -812,6 +845,7 @@ def test_evaluate(train: Callable[..., Path], photos: Path, tmp_path: Path, caps
     assert "train split: 2 images at 20 px" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_evaluate_draws_a_sheet(
     train: Callable[..., Path], photos: Path, tmp_path: Path, fails: Callable[..., str]
 ) -> None:
@@ -827,6 +861,7 @@ def test_evaluate_draws_a_sheet(
         assert "File name too long" in fails(*args, flag, tmp_path / ("n" * 300 + ".png"))
 
 
+@pytest.mark.slow
 def test_evaluate_needs_images_and_a_size(train: Callable[..., Path], photos: Path, fails: Callable[..., str]) -> None:
     run = train()
     args = ["evaluate", "--weights", run, "--data", f"folder:{photos}"]
@@ -848,6 +883,7 @@ def test_a_folder_without_its_prefix_is_recognised(photos: Path, fails: Callable
         assert f"use folder:{photos}" in fails(*command)
 
 
+@pytest.mark.slow
 def test_pictures_without_colour(photos: Path, fails: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
     """Some are counted, all are refused, and what is measured against them is no number but a reason."""
     for split in ("train", "test"):

@@ -80,6 +80,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[demo.Demo]:
         yield run_demo(tmp_path_factory.mktemp("made") / "demo", device="cpu")
 
 
+@pytest.mark.slow
 def test_what_it_writes(made: demo.Demo) -> None:
     runs = {f"{world}-{name}" for world in ("scenes", "photos") for name in ("l1", "pix2pix")}
     names = {path.name for path in made.out.iterdir()}
@@ -187,6 +188,7 @@ def test_without_shipped_weights_it_says_so(made: demo.Demo) -> None:
     assert demo.NOTHING_SHIPPED in Page(made.report.read_text()).words
 
 
+@pytest.mark.slow
 def test_shipped_weights_colour_the_photographs(
     made: demo.Demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +202,7 @@ def test_shipped_weights_colour_the_photographs(
     assert Image.open(tmp_path / "shipped.png").width > 3 * 32
 
 
+@pytest.mark.slow
 def test_a_demo_is_not_overwritten_unasked_and_its_numbers_come_from_the_seed(out: Path, made: demo.Demo) -> None:
     other = run_demo(out, device="cpu", steps=1, seed=1)
     assert other.metrics["seed"] == 1
@@ -213,6 +216,7 @@ def test_a_demo_is_not_overwritten_unasked_and_its_numbers_come_from_the_seed(ou
     assert (out / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_the_command_says_where_to_look(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     args = ["demo", "--out", str(out), "--steps", "1", "--device", "cpu"]
     assert main(args) == 0

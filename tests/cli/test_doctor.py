@@ -23,6 +23,7 @@ def only(checks):
     return checks[0]
 
 
+@pytest.mark.slow
 def test_this_machine_in_one_line_a_check(monkeypatch, tmp_path):
     monkeypatch.setenv("COLORLIB_CACHE", str(tmp_path / "cache"))
     checks = doctor()

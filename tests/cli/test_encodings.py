@@ -47,6 +47,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_commands_do_their_work_whatever_stdout_can_encode(encoding: str, folder: Path) -> None:
     out, data = str(folder / "run"), f"folder:{folder / 'photos'}"

@@ -101,6 +101,7 @@ def test_the_mean_colour_of_balloons_is_theirs(world):
     assert torch.allclose(mean[there], scenes.balloon_ab(hue)[there], atol=0.02)  # 8 bits
 
 
+@pytest.mark.slow
 def test_a_step_of_a_blind_discriminator_does_not_look_at_the_condition():
     blind = conditional.train_colours(0, model="blind", steps=2)
     seeing = conditional.train_colours(0, model="conditional", steps=2)

@@ -61,6 +61,7 @@ def as_array(image: torch.Tensor) -> np.ndarray:
     return image.movedim(0, -1).numpy()
 
 
+@pytest.mark.slow
 def test_a_coloured_photograph_is_correct_in_every_form(photograph, coloured, tmp_path):
     Image.fromarray(photograph).save(tmp_path / "mine.png")
     coloured.save(tmp_path / "coloured.jpg", quality=95)

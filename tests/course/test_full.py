@@ -31,6 +31,7 @@ def test_a_run_trains_to_its_target_and_announces_the_time(tmp_path, source, rec
     assert "for the other 2 steps on cpu" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_step_limit_ends_it_and_the_same_call_goes_on(tmp_path, source, recipe):
     assert train_run("a", recipe, source, config(tmp_path, step_limit=4)).step == 4
     assert train_run("a", recipe, source, config(tmp_path, step_limit=4)).step == 4
@@ -107,6 +108,7 @@ def test_the_folder_of_another_recipe_is_left_alone(tmp_path, source, recipe):
         train_run("a", recipe.replace(width=8), source, config(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_run_counted_in_minutes_says_how_many(tmp_path, source, recipe, monkeypatch, capsys):
     monkeypatch.setattr(full, "TIMED_STEPS", 1)
     train_run("a", recipe.replace(steps=None, minutes=0.01), source, config(tmp_path))

@@ -114,6 +114,7 @@ def test_practice_says_whether_it_was_right_and_does_not_count(pictures):
     assert game.score.shown == 1 and game.text.value.startswith("Pair 4 of 6")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("right", [True, False])
 def test_a_game_ends_with_the_score_and_starts_over(pictures, right):
     game = Game(make_trials(*(batch[:6] for batch in pictures)), seconds=None, practice=2)
@@ -126,6 +127,7 @@ def test_a_game_ends_with_the_score_and_starts_over(pictures, right):
     assert game.score == Score() and game.image.value == first
 
 
+@pytest.mark.slow
 def test_a_pair_that_counts_disappears_and_the_next_one_is_shown(pictures):
     game = Game(make_trials(*(batch[:4] for batch in pictures)), seconds=0.05, practice=1)
     practice = game.image.value

@@ -58,10 +58,12 @@ def test_the_line_replaces_the_stopping_target_of_its_preset():
     assert as_code(RECIPES["l1"]) == 'RECIPES["l1"].replace()'
 
 
+@pytest.mark.slow
 def test_every_control_changes_what_is_trained(lab):
     lab.try_controls()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lambda_l1", "lr_d", "bound", "depth"])
 def test_a_control_that_changes_nothing_is_found(lab, monkeypatch, name):
     fixed = lab.controls[name].value
@@ -71,6 +73,7 @@ def test_a_control_that_changes_nothing_is_found(lab, monkeypatch, name):
         lab.try_controls()
 
 
+@pytest.mark.slow
 def test_buttons(lab_with_pictures):
     lab = lab_with_pictures
     assert text(lab)[0] == "ready: step 0"
@@ -104,6 +107,7 @@ def test_the_line_below_is_the_recipe_in_training(lab):
     assert isinstance(recipe, Recipe) and recipe == lab.session.trainer.recipe.replace(steps=2)
 
 
+@pytest.mark.slow
 def test_a_patch_larger_than_the_picture_is_refused_in_one_line(lab):
     lab.train(2)
     before = lab.session.wanted
@@ -142,6 +146,7 @@ def test_the_axes_have_numbers_only_after_the_first_step(lab):
     assert all(len(ax.get_xticks()) for ax in drawn.axes[:3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"loss": "wasserstein", "bound": "clip 0.01"}, {"loss": "none"},
                                       {"loss": "wasserstein", "bound": "penalty 10"}])  # fmt: skip
 def test_every_kind_of_training_is_drawn_and_described(settings, monkeypatch):

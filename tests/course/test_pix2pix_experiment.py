@@ -24,11 +24,13 @@ def test_the_first_scenes_are_those_of_the_endless_source_and_end():
     assert source.fingerprint != pix2pix.first_scenes(13).fingerprint
 
 
+@pytest.mark.slow
 def test_held_out_scenes_are_not_trained_on(held_out):
     seen = {image.numpy().tobytes() for image in scenes.draw(range(1024), pix2pix.SIZE).rgb}
     assert not seen & {image.numpy().tobytes() for image in held_out.rgb}
 
 
+@pytest.mark.slow
 def test_the_truth_is_worth_everything_and_grey_nothing(held_out):
     truth = pix2pix.quality(held_out.true_ab, held_out)
     assert truth["error"] == 0 and truth["background"] < 5e-3

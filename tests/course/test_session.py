@@ -61,6 +61,7 @@ def test_states():
     assert here.state == "ready" and here.trainer.step == 0
 
 
+@pytest.mark.slow
 def test_pauses_leave_no_trace_in_the_weights():
     often = session()
     for _ in range(5):
@@ -126,6 +127,7 @@ def explode(here: Session, at: int) -> None:
     networks.train_step = step
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [3, 10, 20, 21])
 def test_a_loss_that_is_no_number_stops_it_and_a_reset_helps(at):
     looks = []
@@ -150,6 +152,7 @@ def test_a_foreground_training_says_at_its_end_what_failed():
     assert here.train(3).state == "failed"
 
 
+@pytest.mark.slow
 def test_a_long_step_is_not_waited_for():
     looks = []
     here = session(watch=looks.append)
@@ -172,6 +175,7 @@ def test_a_long_step_is_not_waited_for():
     assert here.trainer.recipe.lambda_l1 == 1.0
 
 
+@pytest.mark.slow
 def test_started_and_paused_many_times_it_leaks_no_thread():
     here = session()
     threads = threading.active_count()

@@ -74,6 +74,7 @@ def test_strength_zero_is_grey(studio):
     assert spread(shown(studio)) <= 2
 
 
+@pytest.mark.slow
 def test_an_uploaded_photograph_is_shown_small_and_saved_at_its_own_size(studio):
     large = np.tile(data.camera()[::2], (1, 2))
     studio.upload.set_trait("value", _uploaded(studio.upload, "album/old photo.jpg", png(large)))
@@ -94,6 +95,7 @@ def _uploaded(widget, name, content):
     return ({"name": name, "content": content, **about},)
 
 
+@pytest.mark.slow
 def test_a_path_opens_a_photograph(studio, tmp_path):
     (tmp_path / "b.png").write_bytes(png(data.astronaut()))
     studio.path.value = str(tmp_path / "b.png")
@@ -145,6 +147,7 @@ def test_tiny_and_thin_pictures(studio, shape):
     assert f"tiny: {shape[1]} x {shape[0]} pixels" in studio.text.value
 
 
+@pytest.mark.slow
 def test_a_note_on_the_file_is_shown(studio):
     studio.open_photograph(
         "film.png", png(data.camera(), save_all=True, append_images=[Image.fromarray(data.camera() // 2)])

@@ -52,6 +52,7 @@ studies.go_on(studies.open_study(sys.argv[1]), objective, 5)
 """
 
 
+@pytest.mark.slow
 def test_a_trial_that_died_with_its_process_has_failed_and_is_made_up_for(tmp_path):
     path = str(tmp_path / "study.log")
     assert subprocess.run([sys.executable, "-c", DIES, path], check=False).returncode == 9

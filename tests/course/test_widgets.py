@@ -48,6 +48,7 @@ def test_the_text_that_stands_in_has_no_tags():
     assert data["text/plain"].endswith('a < b & 2 < 3\nRECIPES["l1"]')
 
 
+@pytest.mark.slow
 def test_every_control_is_tried_at_its_ends_and_put_back():
     seen = []
 

@@ -149,6 +149,7 @@ def test_what_the_repository_says_follows_from_its_address() -> None:
     assert [path.name for path in address.stale_places()] == [], "run `python notebooks/address.py`"
 
 
+@pytest.mark.slow
 def test_the_command_sets_fills_and_builds_without_running(root: Path) -> None:
     (root / "notebooks").mkdir()
     shutil.copy(ROOT / "notebooks" / "address.py", root / "notebooks")

@@ -25,6 +25,7 @@ def outputs(path, tag):
     return [output for cell in cells if tag in cell.metadata.get("tags", []) for output in cell.outputs]
 
 
+@pytest.mark.slow
 def test_a_built_notebook_has_stubs_and_the_package_has_the_solutions(toy):
     assert outputs(toy.notebook, "exercise-check")[0].text.startswith("not attempted")
     stored = json.loads((toy.folder / "colorlib/course/solutions/00.json").read_text())

@@ -49,6 +49,7 @@ def run_cells(build, stem: str, wanted: set[str]) -> dict[str, object]:
     return namespace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", STEMS)
 def test_the_full_mode_cells_run(build, full_mode, stem):
     names = run_cells(build, stem, {"config", "imports", "full"})

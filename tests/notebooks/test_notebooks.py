@@ -24,6 +24,7 @@ def test_every_stored_notebook_has_a_source(check):
     assert not check.strays(), "\n".join(check.strays())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", STEMS)
 def test_the_solutions_of_a_notebook_pass_its_checks(build, stem):
     """Imports, exercises and checks alone: solutions need nothing that the notebook trains."""
@@ -37,6 +38,7 @@ def test_the_solutions_of_a_notebook_pass_its_checks(build, stem):
     assert len(answers) >= 3 and set(answers) == {"correct"}, answers
 
 
+@pytest.mark.slow
 def test_spelling():
     """Names of people and of Python are in the list of words to ignore (pyproject.toml)."""
     folders = ["notebooks/src", "colorlib", "tests", "tools", "benchmarks", "site/app/src"]

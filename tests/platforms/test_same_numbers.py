@@ -29,6 +29,7 @@ def numbers(tool: ModuleType) -> dict[str, list[float]]:
     return found
 
 
+@pytest.mark.slow
 def test_there_are_numbers_of_each_kind_and_equal_ones_do_not_differ(tool: ModuleType, numbers) -> None:
     assert {name.partition(":")[0] for name in numbers} == set(tool.TOLERANCE)
     assert all(math.isfinite(x) for values in numbers.values() for x in values)

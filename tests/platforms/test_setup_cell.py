@@ -192,6 +192,7 @@ def test_nothing_else_that_the_course_requires_may_be_left_out(machine: Machine)
     assert machine.open(colab=True)["calls"][1] == [*wanted, *PINS]
 
 
+@pytest.mark.slow
 def test_a_second_start_installs_nothing(machine: Machine) -> None:
     has_course(machine)
     for where in ({"colab": True}, {"env": KAGGLE}, {}):
@@ -235,6 +236,7 @@ def test_a_failure_of_pip_is_one_line_and_ends_there(machine: Machine, fail_at: 
     assert result["stopped"] == ["Stop", f"pip failed: {why}. {advice}"]
 
 
+@pytest.mark.slow
 def test_planted_faults_are_seen(machine: Machine, tmp_path: Path) -> None:
     """The lists above are compared whole; here that a cell which moves torch, or goes online, gives other lists."""
     faults = {

@@ -365,6 +365,7 @@ def test_the_report_has_a_row_for_each_exercise_and_for_each_file_that_is_not_gr
 # --- processes -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @NEEDS_LINUX
 def test_an_answer_that_sleeps_is_ended_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "prepare", lambda lesson: (SimpleNamespace(), {}))

@@ -96,6 +96,7 @@ def test_a_name_that_kaggle_does_not_allow_is_one_line(
     assert "expected your user name on Kaggle" in capsys.readouterr().err and not (tmp_path / "k").exists()
 
 
+@pytest.mark.slow
 def test_kaggles_own_package_is_never_imported() -> None:
     for path in [*ROOT.glob("tools/*.py"), *ROOT.glob("colorlib/**/*.py")]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -52,6 +52,7 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "sets"
 
 
+@pytest.mark.slow
 def test_all_stages_and_what_they_leave(weights: ModuleType, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "runs"
     weights.main([str(photos), "--out", str(out)])
@@ -71,6 +72,7 @@ def test_all_stages_and_what_they_leave(weights: ModuleType, photos: Path, tmp_p
         torch.testing.assert_close(got, 0.75 * a + 0.25 * b, atol=1e-3, rtol=1e-3)  # half precision
 
 
+@pytest.mark.slow
 def test_a_stage_starts_from_the_one_before_it_and_is_not_repeated(
     weights: ModuleType, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +89,7 @@ def test_a_stage_starts_from_the_one_before_it_and_is_not_repeated(
     assert sorted(path.name for path in (joined / "train").iterdir()) == ["grocery-1", "nature-1"]
 
 
+@pytest.mark.slow
 def test_a_stage_starts_from_the_mean_of_several(
     weights: ModuleType, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
