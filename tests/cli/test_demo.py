@@ -91,6 +91,7 @@ def test_what_it_writes(made: demo.Demo) -> None:
         Image.open(path).verify()
 
 
+@pytest.mark.slow
 def test_metrics_have_the_promised_keys(made: demo.Demo) -> None:
     metrics = json.loads((made.out / "metrics.json").read_text())
     assert metrics == made.metrics
@@ -111,6 +112,7 @@ def test_metrics_have_the_promised_keys(made: demo.Demo) -> None:
     assert np.isfinite([value for row in rows for value in row.values()]).all()
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_saved_weights_on_held_out_scenes(made: demo.Demo) -> None:
     from skimage.metrics import peak_signal_noise_ratio
 
@@ -125,6 +127,7 @@ def test_the_numbers_are_those_of_the_saved_weights_on_held_out_scenes(made: dem
         assert found["psnr"] == pytest.approx(np.mean(psnr), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_photographs_are_measured_on_regions_held_out(made: demo.Demo) -> None:
     from skimage.metrics import peak_signal_noise_ratio
 
@@ -136,6 +139,7 @@ def test_photographs_are_measured_on_regions_held_out(made: demo.Demo) -> None:
     assert made.metrics["photos"]["grey"]["psnr"] == pytest.approx(np.mean(psnr), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_both_models_train_on_the_same_with_the_presets_objective(made: demo.Demo) -> None:
     for world in ("scenes", "photos"):
         recipes = {
@@ -146,6 +150,7 @@ def test_both_models_train_on_the_same_with_the_presets_objective(made: demo.Dem
         assert recipes["pix2pix"].loss == RECIPES["pix2pix"].loss
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone(made: demo.Demo) -> None:
     text = made.report.read_text()
     page = Page(text)
@@ -162,6 +167,7 @@ def test_the_page_stands_alone(made: demo.Demo) -> None:
     assert len(set(alts)) == len(alts) - 2  # the plots of both worlds show the same things
 
 
+@pytest.mark.slow
 def test_the_page_shows_what_it_says(made: demo.Demo) -> None:
     page = Page(made.report.read_text())
     shown = {image["alt"]: _decoded(str(image["src"])) for image in page.images}
@@ -184,6 +190,7 @@ def _decoded(source: str) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).convert("RGB"))
 
 
+@pytest.mark.slow
 def test_without_shipped_weights_it_says_so(made: demo.Demo) -> None:
     assert demo.NOTHING_SHIPPED in Page(made.report.read_text()).words
 

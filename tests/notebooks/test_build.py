@@ -32,6 +32,7 @@ def test_a_built_notebook_has_stubs_and_the_package_has_the_solutions(toy):
     assert stored == {"double": 'def double(x):\n    """Twice x."""\n    return 2 * x'}
 
 
+@pytest.mark.slow
 def test_a_built_notebook_has_nothing_of_the_machine_and_opens_with_its_result(toy):
     assert outputs(toy.notebook, "config") == []
     (opening,), (result,) = outputs(toy.notebook, "setup"), outputs(toy.notebook, "result")
@@ -57,6 +58,7 @@ def test_solved_notebooks_are_built_into_a_folder_and_change_nothing_else(toy, t
     assert outputs(solved, "setup")[0].data["image/png"] == outputs(solved, "result")[0].data["image/png"]
 
 
+@pytest.mark.slow
 def test_solved_notebooks_never_replace_those_of_students(toy, monkeypatch):
     monkeypatch.chdir(toy.folder)
     monkeypatch.setattr("sys.argv", ["build.py", "--solutions", "notebooks"])
@@ -77,6 +79,7 @@ def test_two_builds_are_equal_byte_for_byte(toy):
 # --- the check ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_was_just_built_has_no_problems(toy):
     assert toy.check.problems(toy.stem) == [] and toy.check.strays() == []
 
@@ -162,6 +165,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_is_found_and_named(toy, fault):
     plant, says = FAULTS[fault]
@@ -170,11 +174,13 @@ def test_each_fault_is_found_and_named(toy, fault):
     assert any(says in problem for problem in found), found
 
 
+@pytest.mark.slow
 def test_a_notebook_without_a_source_is_a_stray(toy):
     (toy.folder / "notebooks" / "99_old.ipynb").write_text("{}")
     assert toy.check.strays() == ["notebooks/99_old.ipynb: has no source in notebooks/src"]
 
 
+@pytest.mark.slow
 def test_unknown_numbers_are_refused(toy, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["build.py", "42"])
     assert toy.build.main() == 2

@@ -37,6 +37,7 @@ def test_there_are_numbers_of_each_kind_and_equal_ones_do_not_differ(tool: Modul
     assert tool.differences(numbers, dict(numbers)) == dict.fromkeys(tool.TOLERANCE, 0.0)
 
 
+@pytest.mark.slow
 def test_every_number_counts(tool: ModuleType, numbers) -> None:
     for name, values in numbers.items():
         kind = name.partition(":")[0]
