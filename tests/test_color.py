@@ -252,3 +252,19 @@ def test_split_lab_refuses_levels_of_255(dtype):
     # A resized image overshoots a little.
     split_lab(image * 1.2 - 0.1)
     split_lab(image[:0])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_grey_srgb_matches_scikit_image(dtype):
+    lightness = np.linspace(0, 100, 401)
+    lab = np.stack([lightness, 0 * lightness, 0 * lightness], axis=-1)
+    expected = lab2rgb(lab[None])[..., :1]
+    L = torch.from_numpy(lightness / 50 - 1).to(dtype).view(1, 1, 401)
+    grey = color.grey_srgb(L)
+    assert grey.shape == L.shape and grey.dtype == dtype
+    np.testing.assert_allclose(channels_last(grey), expected, atol=DTYPES[dtype] / 10)
+
+
+def test_grey_srgb_stays_between_black_and_white_for_lightness_beyond_them():
+    grey = color.grey_srgb(torch.tensor([-1.5, -1.0, 1.0, 1.5]).view(1, 1, 4))
+    torch.testing.assert_close(grey.flatten(), torch.tensor([0.0, 0.0, 1.0, 1.0]), atol=1e-6, rtol=0)
