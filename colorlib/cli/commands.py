@@ -1,6 +1,6 @@
-"""What each command does with its flags: the library's parts put together, and said in a few lines.
+"""The function behind each command: it reads the command's flags, calls the library and prints a few lines.
 
-A command returns its exit status and raises what the parts raise; `cli` makes one line of that.
+A command returns its exit status. It does not catch the library's exceptions: `entry.main` prints them as one line.
 """
 
 from __future__ import annotations
@@ -43,21 +43,37 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Steps that are timed, after a first one that is slower, before the time for all is estimated.
+# The time of a whole training is estimated from this many steps. The step before them is not timed, because the first
+# step is slower than the others.
 TIMED_STEPS = 4
+# Exit status of a command that a signal stopped: 128 plus the number of SIGINT, as shells report it.
 STOPPED = 130
-# Of many failures, how many are named in the one line that says that nothing could be done.
+# If no photograph could be coloured, the one line that says so names at most this many of the failures.
 NAMED_FAILURES = 5
+
+
+def _refuse_file(folder: Path) -> None:
+    """Raise ColorlibError if the folder to write into, or a folder above it, is a file.
+
+    Without this check the error would appear only after the work is done: after every photograph has been coloured, or
+    after the network has been exported.
+    """
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise ColorlibError(f"{printable(path)} is a file; choose another folder as --out")
 
 
 # --- train and resume ----------------------------------------------------------------------------------------
 
 
 def train(flags: TrainFlags) -> int:
-    """Train to the stopping target. Raises RunError, before any data are read, if OUT holds a run."""
+    """Train a generator until the stopping target is reached.
+
+    Raises RunError, before any data are read, if OUT is a file, or if it holds a run and `--overwrite` is not given.
+    """
     recipe = flags.settings()
     out = flags.out or Path("runs") / recipe.name
-    # All of this is checked before the data are read, which may take minutes.
+    # All flags are checked before the data are read, because reading the data may take minutes.
     checkpoints.refuse_file(out)
     if not flags.overwrite:
         checkpoints.refuse_run(out)
@@ -79,18 +95,23 @@ def train(flags: TrainFlags) -> int:
 
 
 def _initial(weights: str, recipe: Recipe) -> torch.nn.Module:
-    """The generator of the weights to start from. Raises CheckpointError, with the flags that fit, if it is another."""
+    """Load the generator to start from.
+
+    Raises CheckpointError if its architecture is not the recipe's. The message names the flags that fit the weights.
+    """
     given = Colorizer.load(weights, "cpu")
     theirs, ours = _architecture(given.recipe), _architecture(recipe)
     if theirs != ours:
         different = ", ".join(f"{name} {theirs[name]}, not {ours[name]}" for name in ours if theirs[name] != ours[name])
         fitting = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in theirs.items())
-        raise CheckpointError(f"{weights} holds another architecture ({different}); it fits {fitting}")
+        raise CheckpointError(
+            f"{weights} holds another architecture than the one to train ({different}); the flags that fit: {fitting}"
+        )
     return given.generator
 
 
 def _architecture(recipe: Recipe) -> dict[str, Any]:
-    """What decides which tensors a generator has."""
+    """The settings of a recipe that decide which tensors its generator has."""
     names = ("generator", "depth", "width", "g_norm", "backbone")
     values = {name: getattr(recipe, name) for name in names if hasattr(recipe, name)}
     if recipe.generator != "backbone":
@@ -99,7 +120,7 @@ def _architecture(recipe: Recipe) -> dict[str, Any]:
 
 
 def resume(flags: ResumeFlags) -> int:
-    """Go on to the old target or a new one. A run that has reached it says so."""
+    """Continue a run to its stopping target or to a new one. If the run has reached it already, only say so."""
     check_log(flags.log)
     with _joined(flags.device) as device:
         source, validation = None, None
@@ -110,16 +131,19 @@ def resume(flags: ResumeFlags) -> int:
             flags.run, source, validation=validation, device=device, compile=flags.compile, **flags.target()
         )
         if trainer.finished:
-            say(f"{flags.run} is finished at step {trainer.step}; a new --steps, --epochs or --minutes goes further")
+            say(
+                f"{flags.run} is finished at step {trainer.step}; "
+                "to train it further, give a larger target: --steps, --epochs or --minutes"
+            )
             return 0
         say(_introduction(trainer))
-        say(f"going on at step {trainer.step}")
+        say(f"resuming at step {trainer.step}")
         return _follow(trainer, flags.log)
 
 
 @contextmanager
 def _joined(device: str) -> Iterator[torch.device]:
-    """This process's device, in the group of processes that torchrun started, if it did."""
+    """Yield the device of this process. If torchrun started several processes, join their group inside the block."""
     try:
         yield distributed.join(pick_device(device))
     finally:
@@ -127,7 +151,11 @@ def _joined(device: str) -> Iterator[torch.device]:
 
 
 def _main_process_first(work: Callable[[], T]) -> T:
-    """What decodes a data set into the cache is done by one process; the others then find it there."""
+    """Call `work` in the main process first and then in the others.
+
+    Opening a data set decodes it into the cache. So the main process does this once, and the others read its cache.
+    """
+    # `wait` returns when every process has called it. The others call it before their work, the main process after.
     if distributed.rank():
         distributed.wait()
     result = work()
@@ -137,7 +165,10 @@ def _main_process_first(work: Callable[[], T]) -> T:
 
 
 def _open_data(spec: str, recipe: Recipe) -> tuple[Source, Source | None]:
-    """Training images, of photographs with room for random crops, and validation images where there are any."""
+    """Open the training images, and the validation images or None if the data have no usable validation split.
+
+    Training photographs are stored larger than the training size, so that there is room for random crops.
+    """
     source = open_source(spec, recipe.size, "train", margin=_margin(spec, recipe))
     _say_count(source)
     try:
@@ -150,31 +181,35 @@ def _open_data(spec: str, recipe: Recipe) -> tuple[Source, Source | None]:
 
 
 def _margin(spec: str, recipe: Recipe) -> float:
+    """By what factor the stored images are larger than the crops. Scenes need no crops, because every scene is new."""
     return 1.0 if spec == "scenes" else max(CROP_MARGIN, recipe.zoom)
 
 
 def _amount(source: Source) -> str:
-    return "fresh images without end" if source.endless else f"{len(source):,} images"
+    return "unlimited new images" if source.endless else f"{len(source):,} images"
 
 
 def _say_count(source: Source) -> None:
-    """How many pictures a split has and, for a folder, which they are."""
+    """Print how many images a split has and, for a folder, which of its files they are."""
     described = source.describe()
     made_from = f" ({described['made_from']})" if "made_from" in described else ""
     say(f"{source.split}: {_amount(source)}{made_from}")
 
 
 def _with_largest_batch(recipe: Recipe, source: Source, device: torch.device) -> Recipe:
-    """The recipe with a number where the user said auto: the run's folder keeps it, and a resumed run has it too."""
+    """Replace the batch size `auto` by the largest that fits. The run saves this number, and a resumed run uses it."""
     batch = automatic_batch(recipe, device, most=LARGEST if source.endless else len(source))
-    say(f"--batch-size auto is {batch}: what fits each process, a power of two, and no more than there are images")
+    say(
+        f"--batch-size auto chose {batch}: the largest power of two that fits the memory of each process "
+        "and the size of the data set"
+    )
     return recipe.replace(batch_size=batch)
 
 
 def _introduction(trainer: Trainer) -> str:
-    """One line: recipe, data, device, precision, parameters."""
+    """Describe the training in one line: recipe, data, image size, batch size, device, precision and parameters."""
     recipe, source, validation = trainer.recipe, trainer.source, trainer.validation
-    held_out = "" if validation is None else f", {len(validation):,} to validate"
+    held_out = "" if validation is None else f", {len(validation):,} for validation"
     parts = f" in {recipe.accumulate} parts" if recipe.accumulate > 1 else ""
     millions = [f"G {_millions(trainer.generator)}"]
     millions += [f"D {_millions(trainer.discriminator)}"] if trainer.discriminator else []
@@ -190,24 +225,28 @@ def _millions(module: torch.nn.Module) -> str:
 
 
 def _follow(trainer: Trainer, log: str, *, estimate: bool = False) -> int:
-    """Train to the end, or to a signal: then save, and say how to go on."""
+    """Train until the stopping target or a signal. After a signal, save the run and say how to continue it.
+
+    With `estimate`, time a few of the first steps and say how long the whole training will take.
+    """
     assert trainer.out is not None, "the command line always gives a folder"
     stopped, first, started = False, trainer.step + 1, 0.0
-    with stop_signals() as came, Progress(trainer) as progress, open_log(log, trainer) as note:
+    with stop_signals() as received, Progress(trainer) as progress, open_log(log, trainer) as note:
         for record in trainer.run():
             progress.update(record)
             note(record)
             if estimate and record.step in (first, first + TIMED_STEPS):
-                record["l1"]  # waits for the device, so that the clock measures work done
+                # A GPU computes while the program continues. Reading a loss waits for it: only finished steps count.
+                record["l1"]
                 if record.step > first:
                     say(_estimate(trainer, (trainer.seconds - started) / TIMED_STEPS))
                 started = trainer.seconds
-            if stopped := _agree_to_stop(came, trainer):
+            if stopped := _agree_to_stop(received, trainer):
                 trainer.save()
                 break
     out = _quoted(trainer.out)
     if stopped and not trainer.finished:
-        say(f"stopped at step {trainer.step} and saved; go on with: colorlib resume {out}")
+        say(f"stopped at step {trainer.step} and saved; continue with: colorlib resume {out}")
         return STOPPED
     contents = "the weights (generator.safetensors), history.csv and samples/"
     say(f"finished at step {trainer.step} after {duration(trainer.seconds)}: {trainer.out} holds {contents}")
@@ -218,7 +257,10 @@ def _follow(trainer: Trainer, log: str, *, estimate: bool = False) -> int:
 
 
 def _on_validation(trainer: Trainer) -> list[str]:
-    """How good the last weights are on validation pictures, against leaving these grey, and where the best ones are."""
+    """Compare the last weights with grey on the validation images. If earlier weights were better, say where they are.
+
+    Without validation there are no lines.
+    """
     assert trainer.out is not None, "the command line always gives a folder"
     if trainer.validation is None or (scores := trainer.history[["val_psnr", "val_grey_psnr"]].dropna()).empty:
         return []
@@ -233,18 +275,22 @@ def _on_validation(trainer: Trainer) -> list[str]:
 
 def _estimate(trainer: Trainer, seconds_a_step: float) -> str:
     steps = trainer.target_steps
-    assert steps is not None, "the presets count in epochs"
+    assert steps is not None, "the stopping target of every preset is a number of epochs"
     return (
-        f"the recipe's own target, {trainer.recipe.epochs} epochs or {steps:,} steps, will take about "
-        f"{duration(seconds_a_step * (steps - trainer.step))}; --steps, --epochs or --minutes set another one"
+        f"the recipe's own target, {trainer.recipe.epochs} epochs ({steps:,} steps), will take about "
+        f"{duration(seconds_a_step * (steps - trainer.step))}; --steps, --epochs or --minutes set another target"
     )
 
 
-def _agree_to_stop(came: list[int], trainer: Trainer) -> bool:
-    """Whether to stop after this step. Several processes ask the main one now and then, to stop at the same step."""
+def _agree_to_stop(received: list[int], trainer: Trainer) -> bool:
+    """Whether to stop after this step.
+
+    Several processes must stop at the same step, or those that train on would wait for the others forever. So the main
+    process decides for all of them, at every FLUSH_EVERYth step, because each decision makes the processes wait.
+    """
     if distributed.world_size() == 1:
-        return bool(came)
-    return trainer.step % FLUSH_EVERY == 0 and distributed.agree(bool(came), trainer.device)
+        return bool(received)
+    return trainer.step % FLUSH_EVERY == 0 and distributed.agree(bool(received), trainer.device)
 
 
 def _quoted(path: Path) -> str:
@@ -255,9 +301,10 @@ def _quoted(path: Path) -> str:
 
 
 def colorize(flags: ColorizeFlags) -> int:
-    """Colour each photograph. Each failure is named; raises ColorlibError if there is nothing else."""
+    """Colour each photograph and name each one that failed. Raises ColorlibError if no photograph could be coloured."""
     if not flags.photos:
-        raise ValueError("expected at least one photograph or folder, got none")
+        raise ValueError("there is nothing to colour: give at least one photograph or folder")
+    _refuse_file(flags.out)
     colorizer = Colorizer.load(flags.weights, flags.device)
     results = colorizer.colorize_many(
         flags.photos, flags.out, strength=flags.strength, tta=flags.tta, max_pixels=flags.max_pixels,
@@ -281,7 +328,11 @@ def colorize(flags: ColorizeFlags) -> int:
 
 
 def _colours(done: list[Result], colorizer: Colorizer) -> str:
-    """Whose colours the pictures have: those of the weights, unless files were kept."""
+    """The end of the last line: which weights coloured the photographs, and which files were kept from an earlier call.
+
+    A kept file may have been coloured with other weights or settings. This is said, because its colours would otherwise
+    be taken for those of the weights of this call.
+    """
     kept = [result for result in done if result.skipped]
     if not kept:
         return f", in colours of the weights {colorizer.name}"
@@ -295,7 +346,7 @@ def _colours(done: list[Result], colorizer: Colorizer) -> str:
 
 
 def _named(source: Path, text: str) -> str:
-    """One line about a file, which names it."""
+    """`text`, with the name of the file before it if the text does not contain the name."""
     name = printable(source)
     return text if name in text else f"{name}: {text}"
 
@@ -316,14 +367,17 @@ def _all_failures(failed: list[Result]) -> str:
 
 
 def evaluate(flags: EvaluateFlags) -> int:
-    """Measure, print the table a metric a line, and write it a model a line; draw a few of the images."""
+    """Measure the models and print a table with a line for each metric. Write the files that the flags ask for.
+
+    `--csv` is the table with a line for each model, `--sheet` a picture of a few of the images.
+    """
     from colorlib.evaluation import contact_sheet
     from colorlib.evaluation import evaluate as measure
 
     if not flags.weights:
-        raise ValueError("expected weights to evaluate, got none; try --weights default")
+        raise ValueError("--weights names no weights to evaluate; try --weights default")
     if flags.sheet is not None and flags.sheet.suffix.lower() != ".png":
-        raise ValueError(f"expected --sheet to be the name of a .png file, got {flags.sheet}")
+        raise ValueError(f"--sheet must be the name of a .png file, got {flags.sheet}")
     models = {name: Colorizer.load(name, flags.device) for name in flags.weights}
     size = next(iter(models.values())).recipe.size if flags.size is None else flags.size
     source = open_source(flags.data, size, flags.split)
@@ -336,10 +390,10 @@ def evaluate(flags: EvaluateFlags) -> int:
     say(_as_text(table))
     if flags.csv is not None:
         _write(flags.csv, table.to_csv().encode())
-        say(f"in full precision: {flags.csv}")
+        say(f"the table in full precision is in {flags.csv}")
     if flags.sheet is not None:
         _write(flags.sheet, contact_sheet(models, source, device=flags.device))
-        say(f"a few of the images: {flags.sheet}")
+        say(f"a few of the images are in {flags.sheet}")
     return 0
 
 
@@ -349,7 +403,10 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _as_text(table: DataFrame) -> str:
-    """A line a metric, a column a model; below, why a metric is missing."""
+    """The table as text, with a line for each metric and a column for each model.
+
+    Metrics that could not be computed for any model are left out. Lines below the table give the reasons.
+    """
     from colorlib.evaluation import HEADINGS
 
     shown = [name for name in HEADINGS if name in table and not table[name].isna().all()]
@@ -364,23 +421,29 @@ def _as_text(table: DataFrame) -> str:
 
 
 def demo(flags: DemoFlags) -> int:
-    """Both worlds, a report, and where to look."""
+    """Train and measure the demo's models, write the report, and say where it is."""
     from colorlib.cli.demo import run_demo
 
+    _refuse_file(flags.out)
     done = run_demo(flags.out, seed=flags.seed, device=flags.device, steps=flags.steps, overwrite=flags.overwrite)
     say(done.summary())
-    say(f"look at {done.report}; the numbers are in {done.out / 'metrics.json'}, the runs and pictures beside it")
+    say(
+        f"the report is {done.report}; the numbers are in {done.out / 'metrics.json'}, "
+        "the runs and the pictures in the same folder"
+    )
     say("colour photographs of your own with: colorlib colorize PHOTO... --out coloured; `make lab` opens the course")
     return 0
 
 
 def data(flags: DataFlags) -> int:
-    """List, download, or decode into the cache."""
+    """List the data sets, download one, or decode one into the cache."""
     if flags.action == "list":
         say("\n".join(map(_source_line, list_sources())))
         return 0
     if not flags.name:
-        raise ValueError(f"expected a data set, as in: colorlib data {flags.action} NAME; see: colorlib data list")
+        raise ValueError(
+            f"no data set is named; use: colorlib data {flags.action} NAME, with a name from: colorlib data list"
+        )
     if flags.action == "get":
         say(f"{flags.name} is in {download(flags.name)}")
         return 0
@@ -389,9 +452,10 @@ def data(flags: DataFlags) -> int:
         try:
             source = open_source(flags.name, flags.size, split, margin=margin if split == "train" else 1.0)
         except DataError as error:
+            # A set without a validation or test split can be trained on. One without training images is of no use.
             if split == "train":
                 raise
-            say(f"{split}: none ({error})")
+            say(f"{split}: no images ({error})")
         else:
             _say_count(source)
     return 0
@@ -402,7 +466,7 @@ def _source_line(row: dict[str, str]) -> str:
 
 
 def doctor(flags: DoctorFlags) -> int:
-    """Say what works here; 1 if something does not."""
+    """Print what works on this machine and what does not. Return 1 if something does not."""
     from colorlib.cli.doctor import doctor as examine
     from colorlib.cli.doctor import format_checks
 
@@ -412,16 +476,26 @@ def doctor(flags: DoctorFlags) -> int:
 
 
 def export(flags: ExportFlags) -> int:
-    """Write ONNX and say how far it is from torch."""
+    """Write a generator as an ONNX file, and say how much its results differ from torch's."""
     from colorlib.cli.export import export_onnx
 
+    # Exporting takes many seconds, so the path is checked first. An existing file is replaced.
+    if flags.out.is_dir():
+        raise ColorlibError(
+            f"{printable(flags.out)} is a folder, but --out is the file to write, "
+            f"for example {printable(flags.out / 'model.onnx')}"
+        )
+    _refuse_file(flags.out.parent)
     done = export_onnx(Colorizer.load(flags.weights, "cpu"), flags.out)
-    say(f"{flags.out}: {done['bytes'] / 1e6:.1f} MB, at most {done['max_difference']:.1e} from torch in network units")
+    say(
+        f"{flags.out}: {done['bytes'] / 1e6:.1f} MB; its results differ from those of torch by at most "
+        f"{done['max_difference']:.1e} in network units"
+    )
     return 0
 
 
 class Command(NamedTuple):
-    """The dataclass of a command's flags, and what to do with them."""
+    """The dataclass of a command's flags, and the function that runs the command with them."""
 
     flags: type
     run: Callable[[Any], int]

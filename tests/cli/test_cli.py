@@ -23,7 +23,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from colorlib import checkpoints, memory, training
-from colorlib.cli import commands, entry, flags, main, progress
+from colorlib.cli import commands, demo, entry, flags, main, progress
 from colorlib.devices import pick_precision
 from colorlib.inference import Colorizer
 from colorlib.recipes import RECIPES, Recipe
@@ -191,7 +191,7 @@ def test_a_batch_of_auto_becomes_a_number_that_the_run_keeps(
     assert main(["resume", str(run), "--steps", "4"]) == 0
     assert checkpoints.read_recipe(run).batch_size == batch
     said = capsys.readouterr().out
-    assert "--batch-size auto is 4: " in said and "batches of 4 in 2 parts; cpu" in said
+    assert "--batch-size auto chose 4: " in said and "batches of 4 in 2 parts; cpu" in said
 
 
 @pytest.mark.parametrize("name", list(RECIPES))
@@ -275,7 +275,7 @@ def test_train_says_what_it_does_and_leaves_a_run(
     last = lines[-1]
     assert counts == ["train: 8 images (in train/)", "val: 2 images (in val/)"]
     assert "pix2pix on folder:" in first
-    assert "8 images, 2 to validate" in first
+    assert "8 images, 2 for validation" in first
     assert f"cpu, {pick_precision('auto', torch.device('cpu'))}" in first
     assert f"--weights {run}" in last
     assert Recipe.from_json((run / "recipe.json").read_text()).lambda_l1 == 50
@@ -339,6 +339,33 @@ def test_a_file_as_the_runs_folder_is_refused_before_the_data_are_read(
         line = fails("train", "--data", "folder:nowhere", *TINY, *more, "--out", tmp_path / "mine.txt")
         assert "mine.txt is a file; choose another folder" in line
     assert (tmp_path / "mine.txt").read_text() == "keep me"
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("colorize photo.png --out taken.txt", "taken.txt is a file; choose another folder as --out"),
+        ("colorize photo.png --out taken.txt/below", "taken.txt is a file; choose another folder as --out"),
+        ("colorize photo.png --overwrite --out taken.txt", "taken.txt is a file; choose another folder as --out"),
+        ("demo --out taken.txt", "taken.txt is a file; choose another folder as --out"),
+        ("demo --out taken.txt/below", "taken.txt is a file; choose another folder as --out"),
+        ("demo --overwrite --out taken.txt", "taken.txt is a file; choose another folder as --out"),
+        ("export --out taken.txt/model.onnx", "taken.txt is a file; choose another folder as --out"),
+        ("export --out folder", "folder is a folder, but --out is the file to write"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(
+    args: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str]
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        raise AssertionError("the command started its work")
+
+    (tmp_path / "taken.txt").write_text("keep me")
+    (tmp_path / "folder").mkdir()
+    monkeypatch.setattr(Colorizer, "load", work)
+    monkeypatch.setattr(demo, "run_demo", work)
+    assert said in fails(*args.split())
+    assert (tmp_path / "taken.txt").read_text() == "keep me" and not list((tmp_path / "folder").iterdir())
 
 
 @pytest.mark.slow
@@ -457,7 +484,7 @@ def test_without_a_target_the_time_is_estimated(
     monkeypatch.setitem(RECIPES, "l1", short)
     args = ["train", "--recipe", "l1", "--data", f"folder:{photos}", *TINY]
     assert main([*args, "--out", str(tmp_path / "a")]) == 0
-    assert "2 epochs or 8 steps, will take about" in capsys.readouterr().out
+    assert "2 epochs (8 steps), will take about" in capsys.readouterr().out
     assert main([*args, "--epochs", "3", "--out", str(tmp_path / "b")]) == 0
     assert "will take about" not in capsys.readouterr().out
 
@@ -495,7 +522,7 @@ def test_resume_gives_what_an_uninterrupted_run_gives(
     assert not same(weights(whole), weights(halved))
     capsys.readouterr()
     assert main(["resume", str(halved), "--steps", "6", "--device", "cpu"]) == 0
-    assert "going on at step 3" in capsys.readouterr().out
+    assert "resuming at step 3" in capsys.readouterr().out
     assert same(weights(whole), weights(halved))
     assert Recipe.from_json((halved / "recipe.json").read_text()).steps == 6
 
@@ -531,10 +558,10 @@ def test_a_signal_saves_and_resume_goes_on(
         patch.setattr(progress.Progress, "update", interrupted)
         run = train(out="stopped", status=130)
     assert handlers == [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
-    assert f"stopped at step 2 and saved; go on with: colorlib resume {run}" in capsys.readouterr().out
+    assert f"stopped at step 2 and saved; continue with: colorlib resume {run}" in capsys.readouterr().out
     assert (run / "latest").read_text() == "00000002"
     assert main(["resume", str(run), "--device", "cpu"]) == 0
-    assert "going on at step 2" in capsys.readouterr().out
+    assert "resuming at step 2" in capsys.readouterr().out
     assert same(weights(whole), weights(run))
 
 
@@ -905,7 +932,7 @@ def test_prepare_says_which_split_has_nothing(photos: Path, capsys: pytest.Captu
     for path in (photos / "test").iterdir():
         path.write_text("not a picture")
     assert main(["data", "prepare", f"folder:{photos}", "--size", "16"]) == 0
-    assert "test: none (" in capsys.readouterr().out
+    assert "test: no images (" in capsys.readouterr().out
 
 
 def test_get_says_where_it_is(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -937,7 +964,7 @@ def test_export(train: Callable[..., Path], tmp_path: Path, capsys: pytest.Captu
     run = train()
     assert main(["export", "--weights", str(run), "--out", str(tmp_path / "m.onnx")]) == 0
     assert (tmp_path / "m.onnx").stat().st_size > 1000
-    assert "from torch" in capsys.readouterr().out
+    assert "differ from those of torch" in capsys.readouterr().out
 
 
 # --- how it ends ---------------------------------------------------------------------------------------------
