@@ -42,8 +42,8 @@ SPLITS = ("train", "val")
 SIZE = 128  # of the pictures that runs are compared on
 
 ABOUT = {"licence": "CC BY-SA 4.0", "card": "README.md beside this file"}
-CREDIT = """The shipped weights were trained on these photographs, and are under CC BY-SA 4.0. None of the photographs
-is part of the package."""
+CREDIT = """The weights `default` and `l1` were trained on the photographs in this table, and are under CC BY-SA 4.0. The
+photographs themselves are not part of the package."""
 
 NETWORK = {"generator": "resunet", "depth": 5, "width": 32, "dropout": 0.0}
 OLD = {**NETWORK, "size": 96, "zoom": 2.0, "tone": 0.5, "batch_size": 16, "lr_g": 5e-4, "ema_decay": 0.998}
