@@ -1,4 +1,5 @@
-"""`python -m colorlib` is `colorlib`; so is `torchrun -m colorlib` in several processes."""
+"""Run the command line: `python -m colorlib` does what `colorlib` does. `torchrun -m colorlib` runs it in several
+processes."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The command line: `colorlib COMMAND ...`, also `python -m colorlib COMMAND ...`."""
+"""The command line, `colorlib COMMAND ...`. `python -m colorlib COMMAND ...` is the same."""
 
 from colorlib.cli.entry import main
 

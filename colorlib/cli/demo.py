@@ -1,4 +1,7 @@
-"""The demonstration: L1 against a conditional GAN, on scenes of known colours and on photographs, with a report."""
+"""The demo: train an L1 regression and a conditional GAN on scenes and on photographs, and compare them in a report.
+
+The true distribution of the scenes' colours is known. So the demo can measure on them what the losses do.
+"""
 
 from __future__ import annotations
 
@@ -36,23 +39,27 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MODELS = ("l1", "pix2pix")
-# Small enough for two slow cores, large enough to show the difference. The objective is the preset's: lambda_l1 too.
+# The networks are small enough for two slow cores and large enough to show the difference between the two losses. The
+# objective, including lambda_l1, is that of the preset.
 COMMON = {"width": 32, "d_width": 32, "batch_size": 16, "precision": "fp32"}
 WORLDS: dict[str, dict[str, Any]] = {
     "scenes": {**COMMON, "size": 32, "steps": 600},
     "photos": {**COMMON, "size": 64, "steps": 200},
 }
 SCENE_SCORES = ("balloon_chroma_ratio", "balloon_hue_concentration", "background_ab_mae")
-VALIDATIONS = 5
-PICTURES = 6  # in the report, of each world
-SHIPPED_SIZE = 256
-SMOOTH = 25
+VALIDATIONS = 5  # in each training
+PICTURES = 6  # shown in the report for each world
+SHIPPED_SIZE = 256  # pixels; the shipped weights are shown at this size
+SMOOTH = 25  # steps that the loss curves are averaged over
 FILES = ("report.html", "metrics.json")
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What `run_demo` left in `out`: report.html, metrics.json (also here), pictures, and a run a training."""
+    """The result of `run_demo`: the folder `out` and the content of its metrics.json.
+
+    The folder also holds report.html, the pictures, and the run of each training.
+    """
 
     out: Path
     metrics: dict[str, Any]
@@ -62,17 +69,17 @@ class Demo:
         return self.out / "report.html"
 
     def summary(self) -> str:
-        """The numbers that matter, in two lines."""
+        """The most important numbers in two lines."""
         return f"{_balloons(self.metrics['scenes'])}\n{_over_grey(self.metrics['photos'])}"
 
 
 def run_demo(
     out: str | Path, *, seed: int = 0, device: str = "auto", steps: int | None = None, overwrite: bool = False
 ) -> Demo:
-    """Train `l1` and `pix2pix` on scenes and on photographs, colour what was held out, measure, and write a report.
+    """Train `l1` and `pix2pix` on scenes and on photographs, measure them on held-out images, and write a report.
 
-    `steps` replaces the number of steps of each training: a few show that everything works. Raises RunError if `out`
-    holds a demonstration already, unless `overwrite`.
+    `steps` replaces the number of steps of each training. With a few steps the demo only shows that everything works.
+    Raises RunError if `out` cannot be written, or if it already holds a demo and `overwrite` is False.
     """
     started, out, target = time.monotonic(), Path(out), pick_device(device)
     recipes = {world: _recipes(settings, steps) for world, settings in WORLDS.items()}
@@ -103,7 +110,8 @@ def _prepare(out: Path, overwrite: bool) -> None:
         raise RunError(f"{out} already holds a demo; choose another --out, or replace it with --overwrite")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name in FILES:  # no report of another run beside the new runs, should this one be stopped
+        # If the new demo is stopped, the report of the old one must not be left beside the new runs.
+        for name in FILES:
             (out / name).unlink(missing_ok=True)
     except OSError as error:
         raise RunError(f"cannot write to {out}: {error.strerror or error}; choose another --out") from error
@@ -134,7 +142,10 @@ def _colorizer(trainer: Trainer) -> Colorizer:
 
 
 def _measure(trained: Mapping[str, Trainer], held_out: Source, device: torch.device) -> dict[str, dict[str, float]]:
-    """PSNR and CIEDE2000 of both models and of grey, and what tells dull from colourful in this world."""
+    """Measure PSNR and CIEDE2000 of both models and of grey, and how colourful the models' images are.
+
+    For scenes the colourfulness is measured on balloons (`scenes.score`), for photographs by the chroma ratio.
+    """
     models = {name: _colorizer(trainer) for name, trainer in trained.items()}
     table = evaluate(models, held_out, device=device, progress=False)
     rows = table[["psnr", "ciede2000", "chroma_ratio"]].to_dict("index")
@@ -163,30 +174,32 @@ def _versions(device: torch.device) -> dict[str, str]:
 
 TITLE = "The same pictures, two losses"
 INTRODUCTION = (
-    "A generator sees a picture without its colours and paints them. Two of them were trained here, on the same "
-    "pictures and for the same number of steps: l1 minimises the mean absolute error, pix2pix also has to fool a "
-    "discriminator, which sees lightness and colours together."
+    "A generator sees the lightness of a picture and predicts its colours. Two generators were trained here, on the "
+    "same pictures and for the same number of steps. l1 minimises the mean absolute error. pix2pix minimises it too, "
+    "but also has to fool a discriminator, which sees lightness and colours together."
 )
 SCENES_TEXT = (
-    "None of these scenes was trained on. Lightness tells what is sky, ground, sea or tree, and both models paint "
-    "those right. It does not tell the hue of a balloon: every hue is equally likely. So the smallest mean error is "
-    "had by grey, and l1 paints dull balloons. pix2pix picks a colour, because the discriminator has never seen a dull "
-    "balloon; it is seldom the true one, and PSNR punishes that."
+    "The models were not trained on these scenes. The lightness shows what is sky, ground, sea or tree, and both "
+    "models predict the colours of these correctly. The lightness does not show the hue of a balloon, because every "
+    "hue is equally likely. The prediction with the smallest mean error is therefore grey, and l1 predicts dull "
+    "balloons. pix2pix chooses a colour, because the discriminator has never seen a dull balloon. The chosen colour is "
+    "seldom the true one, and this lowers the PSNR of pix2pix."
 )
 PHOTOS_TEXT = (
-    "The photographs that come with scikit-image. What is shown and measured are other regions of the same pictures "
-    "that were trained on: a check that the models learn, and no measure of how they do on other photographs."
+    "These photographs are part of scikit-image. The models are shown and measured on other regions of the same "
+    "pictures that they were trained on. This checks that the models learn. It does not measure how well they colour "
+    "other photographs."
 )
 SHIPPED_TEXT = (
-    "The same regions at a higher resolution, coloured by the weights that ship with colorlib, which were not trained "
-    "here. The network supplies the chroma alone: lightness and detail are the photograph's own."
+    "The same regions at a higher resolution, coloured with the weights that ship with colorlib. These weights were "
+    "not trained here. The network only predicts ab: lightness and detail are those of the photograph."
 )
-NOTHING_SHIPPED = "This copy of colorlib ships no weights called default, so there is nothing to show here."
+NOTHING_SHIPPED = "This copy of colorlib has no weights called default, so there is nothing to show here."
 
 TABLE_HEADINGS = {
     **{name: HEADINGS[name] for name in ("psnr", "ciede2000", "chroma_ratio")},
     "balloon_chroma_ratio": Heading("balloon chroma", ".2f", "1 is as colourful as the truth, 0 is grey"),
-    "balloon_hue_concentration": Heading("balloon hues", ".2f", "0 is spread over the circle, 1 all alike"),
+    "balloon_hue_concentration": Heading("balloon hues", ".2f", "0 is spread over the circle, 1 is all alike"),
     "background_ab_mae": Heading("background", ".3f", "mean error of ab on sky, ground, sea and trees"),
 }
 
@@ -207,13 +220,13 @@ def _section(
 
 
 def _spread(n: int) -> list[int]:
-    """Indices of a few pictures, spread over `n`: the middle one of each part."""
+    """Indices of a few images, evenly spread over `n`: `n` is cut into equal parts, and the middle of each is taken."""
     few = min(PICTURES, n)
     return [(2 * i + 1) * n // (2 * few) for i in range(few)]
 
 
 def _coloured(trained: Mapping[str, Trainer], true: Tensor) -> dict[str, Tensor]:
-    """Columns of pictures: what the generators see, what each paints, and the truth."""
+    """The columns of the grid: what the generators see, the images that each generator coloured, and the truth."""
     L, _ = split_lab(to_float(true))
     painted = {
         name: to_uint8(join_lab(L, _colorizer(trainer).predict(L), gamut="chroma")) for name, trainer in trained.items()
@@ -223,12 +236,12 @@ def _coloured(trained: Mapping[str, Trainer], true: Tensor) -> dict[str, Tensor]
 
 def _balloons(measured: dict[str, dict[str, float]]) -> str:
     shares = {name: f"{measured[name]['balloon_chroma_ratio']:.0%}" for name in MODELS}
-    return f"Measured on balloons: l1 paints {shares['l1']} of the true chroma, pix2pix {shares['pix2pix']}."
+    return f"On balloons, l1 predicts {shares['l1']} of the true chroma, pix2pix {shares['pix2pix']}."
 
 
 def _over_grey(measured: dict[str, dict[str, float]]) -> str:
     gains = {name: f"{measured[name]['psnr'] - measured['grey']['psnr']:+.1f} dB" for name in MODELS}
-    return f"Measured on photographs: PSNR {gains['l1']} over grey with l1, {gains['pix2pix']} with pix2pix."
+    return f"On photographs, the PSNR is {gains['l1']} over that of grey for l1, {gains['pix2pix']} for pix2pix."
 
 
 def _pictures(column: str, images: Tensor, world: str) -> list[Picture]:
@@ -254,7 +267,7 @@ def _as_table(measured: dict[str, dict[str, float]]) -> Table:
 
 
 def _curves(world: str, histories: Mapping[str, pd.DataFrame], out: Path) -> list[Picture]:
-    """The loss that both minimise, and the game between generator and discriminator; also as PNG files."""
+    """Draw the L1 error of both models, and the losses of pix2pix's G and D. Write both plots as PNG files, too."""
     game = histories["pix2pix"][["step", "d_loss", "g_adversarial"]]
     figures = {
         "l1": (

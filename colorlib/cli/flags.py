@@ -1,4 +1,7 @@
-"""The flags of each command, as dataclasses: tyro makes the command line, its checks and its help from them."""
+"""The flags of each command as dataclasses. From them, tyro makes the parser of the command line and the help texts.
+
+A docstring below a field is the help text of its flag.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,32 @@ from colorlib.images import MAX_PIXELS
 from colorlib.recipes import RECIPES, TARGETS, Recipe, find_recipe
 
 # Flags that several commands share.
-Data = Annotated[str, arg(help="scenes, photos, folder:PATH, kaggle:PATH, or a set that `colorlib data list` names.")]
-Device = Annotated[str, arg(help="Where to compute: auto, cpu, cuda, cuda:N or mps; auto is cuda, else mps, else cpu.")]
-Compile = Annotated[bool, arg(help="Run the networks through torch.compile: slow to start, then faster steps.")]
+# The gallery must not be trained on, so that its results are those of unseen photographs: only `evaluate` offers it.
+TrainingData = Annotated[
+    str,
+    arg(help="scenes, photos, folder:PATH, kaggle:PATH, or a set that `colorlib data list` names, but not gallery."),
+]
+Data = Annotated[
+    str, arg(help="gallery, photos, scenes, folder:PATH, kaggle:PATH, or a set that `colorlib data list` names.")
+]
+Device = Annotated[
+    str, arg(help="Where to compute: auto, cpu, cuda, cuda:N or mps. auto is cuda if there is one, else mps, else cpu.")
+]
+Compile = Annotated[
+    bool, arg(help="Compile the networks with torch.compile. The start is slow, the steps after it are faster.")
+]
 Log = Annotated[
     Literal["none", "tensorboard"],
-    arg(help="Write losses and samples to OUT/tensorboard too; needs the package tensorboard."),
+    arg(help="tensorboard also writes losses and samples to OUT/tensorboard. It needs the package tensorboard."),
 ]
 Weights = Annotated[str, arg(help="Name of weights that ship with colorlib, a run's folder, or a weights file.")]
 
 
 @dataclass(frozen=True)
 class DemoFlags:
-    """Train l1 and pix2pix on scenes, then on photographs, and write a report: about four minutes on two CPU cores.
+    """Train l1 and pix2pix on scenes, then on photographs, and write a report.
+
+    This takes about four minutes on two CPU cores.
 
     Example: colorlib demo --out runs/demo
     """
@@ -40,30 +56,31 @@ class DemoFlags:
     overwrite: bool = False
     """Replace the demo that OUT holds."""
     steps: int | None = None
-    """Steps of each of the four trainings; None: as many as it takes. A few only show that everything works."""
+    """Steps of each of the four trainings. None: 600 on scenes, 200 on photographs. A few only show that it works."""
 
 
 @dataclass(frozen=True)
 class RecipeFlags(Recipe):
-    """Every hyperparameter. The defaults are those of the recipe named by --recipe."""
+    """Every hyperparameter as a flag. The defaults are those of the recipe that --recipe names."""
 
     batch_size: int | Literal["auto"] = 1  # type: ignore[assignment]
-    """Images in a batch, over all processes; auto: the largest power of two that fits each process's memory."""
+    """Images in a batch, over all processes. auto: the largest power of two that fits the memory of each process."""
 
     def __post_init__(self) -> None:
-        """Not checked here: a new stopping target stands beside the recipe's until `settings` puts it in its place."""
+        """Do not check the values here, although Recipe does. The flag --steps and the recipe's own epochs are two
+        stopping targets. That would be an error, until `settings` removes the recipe's own."""
 
 
 @dataclass(frozen=True)
 class _RecipeFlag:
-    """The one flag that decides the defaults of the others."""
+    """The flag --recipe alone, which decides the defaults of the other flags and is therefore parsed before them."""
 
     recipe: str = "pix2pix"
 
 
 @dataclass(frozen=True)
 class TrainFlags:
-    """Train a generator. OUT then holds its weights, history and samples; a run that was stopped can be resumed.
+    """Train a generator. OUT then holds its weights, its history and samples. A run that was stopped can be resumed.
 
     Example: colorlib train --recipe wgan-gp --data folder:photos --size 128 --batch-size 16 --epochs 20 --out runs/mine
 
@@ -73,28 +90,28 @@ class TrainFlags:
     hyperparameters: Annotated[RecipeFlags, OmitArgPrefixes]
     recipe: Annotated[str, arg(metavar="|".join(RECIPES))] = "pix2pix"
     """The preset that all other hyperparameters default to."""
-    data: Data = "scenes"
+    data: TrainingData = "scenes"
     init: str | None = None
-    """Weights of G to start from instead of random ones, of the same architecture: a shipped name, a run, a file."""
+    """Weights of the same architecture to start the generator from: a name of shipped weights, a run, or a file."""
     out: Path | None = None
-    """The run's folder; None: runs/ and the recipe's name."""
+    """The run's folder. None: runs/NAME, where NAME is the recipe's name."""
     overwrite: bool = False
     """Replace the run that OUT holds."""
     seed: int = 0
-    """Seed of weights, batches, crops and dropout."""
+    """Seed of the first weights, the order of the batches, the crops and dropout."""
     device: Device = "auto"
     save_every: int | None = None
-    """Steps between checkpoints; None: every five minutes."""
+    """Steps between checkpoints. None: one every five minutes."""
     keep_every: int | None = None
-    """Keep for good the checkpoint of each multiple of so many steps; None: only the last two are kept."""
+    """Never delete the checkpoints whose step is a multiple of this number. None: only the last two are kept."""
     sample_every: int | None = None
-    """Steps between pictures in OUT/samples; None: at each validation, and the first within a minute."""
+    """Steps between the pictures in OUT/samples. None: one at each validation, and the first within a minute."""
     log: Log = "none"
     compile: Compile = False
 
     @classmethod
     def default(cls, args: Sequence[str]) -> TrainFlags:
-        """The defaults of the recipe that `args` name. Raises ValueError for an unknown recipe."""
+        """The flags with the defaults of the recipe that `args` name. Raises ValueError for an unknown recipe."""
         found, _ = tyro.cli(_RecipeFlag, args=args, return_unknown_args=True, add_help=False)
         name = found.recipe
         return cls(RecipeFlags(**dataclasses.asdict(find_recipe(name))), recipe=name)
@@ -104,9 +121,10 @@ class TrainFlags:
         return find_recipe(self.recipe).differences(self.hyperparameters)
 
     def settings(self) -> Recipe:
-        """The recipe with all changes; a stopping target replaces the recipe's. Raises ValueError if it cannot work.
+        """The recipe with all changes. Raises ValueError if the result is not a valid recipe.
 
-        With `--batch-size auto` the batch is the smallest there is, till one that fits is found.
+        A stopping target among the changes replaces the recipe's. With `--batch-size auto` the batch is as small as
+        possible here: the recipe must be valid before the largest batch that fits can be looked for.
         """
         changes = self.changes()
         if self.automatic_batch:
@@ -115,13 +133,13 @@ class TrainFlags:
 
     @property
     def automatic_batch(self) -> bool:
-        """Whether the batch is to be the largest that fits."""
+        """Whether the flags ask for the largest batch that fits."""
         return self.hyperparameters.batch_size == "auto"
 
 
 @dataclass(frozen=True)
 class ResumeFlags:
-    """Go on with a run, to the target that it was started with or to a new one.
+    """Continue a run to the stopping target that it was started with, or to a new one.
 
     Example: colorlib resume runs/mine --epochs 40
     """
@@ -129,52 +147,52 @@ class ResumeFlags:
     run: Annotated[Positional[Path], arg(metavar="RUN")]
     """Folder of the run."""
     steps: int | None = None
-    """New target: stop when the run has this many updates of G in all."""
+    """New target: stop when the run has this many updates of G. Steps before the resume count."""
     epochs: int | None = None
-    """New target: stop after this many passes over the data in all."""
+    """New target: stop after this many passes over the data. Epochs before the resume count."""
     minutes: float | None = None
-    """New target: stop after this many minutes of training in all."""
+    """New target: stop after this many minutes of training. Minutes before the resume count."""
     data: str | None = None
-    """Where the same data are now, if they were moved; None: where they were."""
+    """If the data were moved: the source with its new path, for example folder:PATH. None: the path of the run."""
     device: Device = "auto"
     log: Log = "none"
     compile: Compile = False
 
     def target(self) -> dict[str, Any]:
-        """The new stopping target, empty for the old one."""
+        """The new stopping target as a dictionary, which is empty if the flags give no new target."""
         return {name: getattr(self, name) for name in TARGETS if getattr(self, name) is not None}
 
 
 @dataclass(frozen=True)
 class ColorizeFlags:
-    """Colour photographs of any size: each keeps its size and its lightness. Of an animation the first frame is
-    coloured; videos are not.
+    """Colour photographs of any size. Each photograph keeps its size and its lightness. Of an animation only the first
+    frame is coloured. Videos are not coloured.
 
     Example: colorlib colorize old.jpg album/ --out coloured
     """
 
     photos: Annotated[Positional[tuple[Path, ...]], arg(metavar="PHOTO...", help_behavior_hint="(one or more)")]
-    """Photographs, or folders of them."""
+    """Files of photographs, or folders with photographs. Those of the gallery are in the folder colorlib/gallery."""
     out: Path
     """Folder for the coloured photographs."""
     weights: Weights = "default"
     strength: float = 1.0
-    """How much of the predicted chroma to paint, up to 2: 0 is grey, 1 all of it, more exaggerates the colours."""
+    """Factor of the predicted chroma, from 0 to 2. 0 is grey, 1 is as predicted, above 1 exaggerates the colours."""
     tta: bool = False
-    """Average the colours of the photograph and of its mirror image: twice the network's time."""
+    """Average the colours predicted for the photograph and for its mirror image. The network takes twice as long."""
     overwrite: bool = False
-    """Colour again what OUT holds already."""
+    """Colour a photograph again if OUT already holds its output."""
     max_pixels: int = MAX_PIXELS
-    """Refuse pictures of more pixels than this: a small file may unpack to more than memory holds."""
+    """Refuse photographs of more pixels than this. A small file may decode to more than the memory can hold."""
     device: Device = "auto"
 
 
 @dataclass(frozen=True)
 class EvaluateFlags:
-    """Compare weights with the truth and with grey, on photographs that they were not trained on.
+    """Compare the colours that weights predict with the true colours, on photographs that they were not trained on.
 
-    PSNR in dB and SSIM: higher is better. CIEDE2000, LPIPS and FID: lower is better. Chroma ratio: 1 is as colourful
-    as the truth.
+    The table has columns for grey and for an untrained generator, too. PSNR in dB and SSIM: higher is better.
+    CIEDE2000, LPIPS and FID: lower is better. Chroma ratio: 1 is as colourful as the truth.
 
     Example: colorlib evaluate --weights default runs/mine --data folder:photos --split test --size 128 --csv table.csv
     """
@@ -185,17 +203,17 @@ class EvaluateFlags:
     split: Literal["train", "val", "test"] = "test"
     """The part of the data to measure on."""
     size: int | None = None
-    """Side of the images in pixels; None: the one that the first weights were trained at."""
+    """Side of the images in pixels. None: the size that the first weights were trained at."""
     n: int | None = None
-    """How many images, spread over the data; None: all."""
+    """Number of images to measure on, evenly spread over the split. None: all images of the split."""
     batch_size: int = 16
-    """Images at a time: what memory holds."""
+    """Images in a batch. A smaller batch needs less memory."""
     seed: int = 0
-    """Seed of the untrained row's weights."""
+    """Seed of the weights of the untrained generator."""
     csv: Path | None = None
-    """File for the table in full precision."""
+    """CSV file to write the table to, in full precision."""
     sheet: Path | None = None
-    """PNG file for a few of the images: grey, in each model's colours, and the truth."""
+    """PNG file to draw a few of the images to: in grey, in the colours of each model, and in the true colours."""
     fid_weights: Path | None = None
     """Weights file of torchvision's inception_v3, for the column fid."""
     lpips_weights: Path | None = None
@@ -205,7 +223,7 @@ class EvaluateFlags:
 
 @dataclass(frozen=True)
 class DataFlags:
-    """List the data sets, download one (get), or decode one beforehand so that training starts at once (prepare).
+    """List the data sets, download one (get), or decode one (prepare). Training on a prepared set starts at once.
 
     Example: colorlib data prepare folder:photos --size 128
     """
@@ -213,14 +231,14 @@ class DataFlags:
     action: Positional[Literal["list", "get", "prepare"]]
     """What to do."""
     name: Annotated[Positional[str], arg(help_behavior_hint="")] = ""
-    """For get and prepare: the data set."""
+    """For get and prepare: the name of the data set, as in the list."""
     size: int = 256
-    """For prepare: side of the training images, in pixels."""
+    """For prepare: side of the images that will be trained on, in pixels."""
 
 
 @dataclass(frozen=True)
 class DoctorFlags:
-    """Say what this machine has and whether it works: versions, device, precision, memory, disk.
+    """Check whether everything works on this machine: versions, device, precision, memory, disk, cache and weights.
 
     Example: colorlib doctor
     """
@@ -228,11 +246,13 @@ class DoctorFlags:
 
 @dataclass(frozen=True)
 class ExportFlags:
-    """Write a generator as ONNX, checked against torch: lightness (B, 1, H, W) in, ab (B, 2, H, W) out.
+    """Write a generator as an ONNX file whose results were compared with torch's.
+
+    The input is the lightness (B, 1, H, W), the output is ab (B, 2, H, W).
 
     Example: colorlib export --weights runs/mine --out model.onnx
     """
 
     out: Path
-    """The file to write."""
+    """The file to write. An existing file is replaced."""
     weights: Weights = "default"

@@ -1,4 +1,4 @@
-"""What the command line shows and hears while it works: lines, a progress bar, and the signals to stop."""
+"""What a command prints while it works, and how it is stopped: lines, a progress bar, TensorBoard, and signals."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from colorlib.training import FLUSH_EVERY, Trainer
 
 
 def say(text: str) -> None:
-    """A line for the user on stdout, from the main process only; progress bars and failures go to stderr."""
+    """Print a line on stdout, in the main process only. Progress bars and failures are printed on stderr instead."""
+    # tqdm.write does not break the line of a progress bar on the same terminal, as print would.
     if distributed.rank() == 0:
         tqdm.write(text)
         sys.stdout.flush()
 
 
 def duration(seconds: float) -> str:
-    """`12 s`, `34 min` or `5 h 6 min`."""
+    """A duration as text, for example `12 s`, `34 min` or `5 h 6 min`."""
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -37,12 +38,17 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """A bar with losses, images a second and the time that remains; it counts steps, or seconds if the target does."""
+    """A progress bar with the losses, images per second and the remaining time.
+
+    It counts steps. If the stopping target is a number of minutes, it counts seconds.
+    """
 
     def __init__(self, trainer: Trainer, label: str | None = None) -> None:
         self.trainer, self.steps = trainer, trainer.target_steps
         self.total = self.steps or math.ceil(60 * (trainer.recipe.minutes or 0))
-        pause = 0.2 if sys.stderr.isatty() else 20.0  # seconds; a log needs no animation
+        # Seconds between two updates of the bar. In a log file every update is a new line, so they are rare there.
+        pause = 0.2 if sys.stderr.isatty() else 20.0
+        # Only the main process shows a bar. `disable=False` is not passed, because it would overrule TQDM_DISABLE.
         quiet = {"disable": True} if distributed.rank() else {}
         self.bar = tqdm(
             desc=label, total=self.total, initial=self._position(), unit="step" if self.steps else "s",
@@ -56,7 +62,7 @@ class Progress:
         self.bar.close()
 
     def update(self, record: Record) -> None:
-        """Move the bar; read the losses only every so often, for reading them waits for the device."""
+        """Advance the bar. Read the losses only at some of the steps, because reading them waits for the device."""
         if record.step % FLUSH_EVERY == 0:
             losses = [f"{name} {record[name]:.3g}" for name in ("l1", "g_adversarial", "d_loss") if name in record]
             speed = f"{self.trainer.images_per_second:.1f} images/s"
@@ -75,7 +81,7 @@ def check_log(log: str) -> None:
 
 @contextmanager
 def open_log(log: str, trainer: Trainer) -> Iterator[Callable[[Record], None]]:
-    """A function that writes a record and its sample to RUN/tensorboard, or does nothing if `log` is none."""
+    """Yield a function that writes a record and its sample to RUN/tensorboard. It does nothing if `log` is `none`."""
     if log == "none" or distributed.rank():
         yield lambda record: None
         return
@@ -89,10 +95,10 @@ def open_log(log: str, trainer: Trainer) -> Iterator[Callable[[Record], None]]:
         def note(record: Record) -> None:
             nonlocal writer
             if writer is None:
-                # Opened after the first step, because the training empties the run's folder before. What the run
-                # logged at later steps, before it was resumed at this one, is replaced.
+                # The log is opened after the first step, because the training empties the run's folder before it. A
+                # resumed run may repeat steps that it logged before it was stopped: `purge_step` deletes these.
                 writer = opened.enter_context(SummaryWriter(str(folder), purge_step=record.step))
-            # Reading a record waits for the device, which it does at these steps anyway.
+            # Reading a record waits for the device. At these steps the progress bar or the validation does so anyway.
             if record.step % FLUSH_EVERY == 0 or "val_psnr" in record:
                 for name, value in record.as_dict().items():
                     if name != "step":
@@ -106,24 +112,26 @@ def open_log(log: str, trainer: Trainer) -> Iterator[Callable[[Record], None]]:
 
 @contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """The signals to stop that have come: Ctrl-C and SIGTERM wait for the end of the step, so that it can be saved.
+    """Yield a list in which each Ctrl-C (SIGINT) or SIGTERM is noted, instead of ending the program at once.
 
-    A second Ctrl-C does not wait. Under torchrun it does: there every process gets one from the terminal and another
-    one from torchrun.
+    The training looks at the list after each step, so that it can save the run before it stops. A second Ctrl-C ends
+    the program at once. Under torchrun it does not, because there every process receives one Ctrl-C twice: from the
+    terminal and from torchrun.
     """
-    came: list[int] = []
+    received: list[int] = []
 
     def note(number: int, frame: Any) -> None:
-        if came and number == signal.SIGINT and distributed.world_size() == 1:
+        if received and number == signal.SIGINT and distributed.world_size() == 1:
             raise KeyboardInterrupt
-        came.append(number)
+        received.append(number)
 
-    if threading.current_thread() is not threading.main_thread():  # Python allows handlers there alone
-        yield came
+    if threading.current_thread() is not threading.main_thread():  # Python sets signal handlers in the main thread only
+        yield received
         return
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield came
+        yield received
     finally:
         for number, handler in before.items():
+            # A handler that was not set from Python is returned as None and cannot be set again.
             signal.signal(number, handler or signal.SIG_DFL)

@@ -1,4 +1,7 @@
-"""A report in one HTML file: pictures side by side, tables, curves; nothing is loaded from anywhere else."""
+"""Write a report as one HTML file with pictures side by side, tables and curves.
+
+The pictures are inside the file, so that it can be moved or sent, and shows everything without a network.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +37,16 @@ tbody th, thead th:first-child { text-align: left; padding-left: 0; }
 footer { margin-top: 3rem; padding-top: 1rem; border-top: 1px solid var(--line); color: var(--soft);
          font-size: .85rem; }
 """
-# Below this many pixels a picture is shown as the squares that it is made of, instead of blurred.
+# A picture of fewer pixels is enlarged without smoothing, so that its pixels are seen as squares and not as a blur.
 SMALL = 100
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file's bytes, what it shows in words, and its width in pixels."""
+    """The bytes of a PNG file, a text that says what it shows, and its width in pixels.
+
+    A browser reads the text to people who cannot see the picture.
+    """
 
     png: bytes
     alt: str
@@ -49,7 +55,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """Column names, the first over the row names, rows of text, and what the columns mean."""
+    """The names of the columns, the rows, and a legend that explains the columns.
+
+    The first cell of each row is the row's name.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -58,9 +67,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, paragraphs, and whatever of pictures, table and curves there is.
+    """A heading and paragraphs, followed by pictures, a table and curves if they are given.
 
-    `pictures` are columns of equal length, headed by their names.
+    `pictures` maps the name of each column to its pictures. All columns have the same length.
     """
 
     title: str
@@ -71,7 +80,7 @@ class Section:
 
 
 def render(title: str, introduction: str, sections: Sequence[Section], footer: str) -> str:
-    """The page as HTML. All texts are plain: what looks like markup in them is shown as it is."""
+    """Return the page as HTML. All texts are plain text: characters such as `<` are escaped and shown as they are."""
     return "\n".join(
         [
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -97,6 +106,7 @@ def _section(section: Section) -> str:
 
 
 def _pictures(columns: Mapping[str, Sequence[Picture]]) -> str:
+    # The grid is filled row by row: first the names of the columns, then the first picture of each column, and so on.
     cells = [f"<span>{escape(name)}</span>" for name in columns]
     cells += [_image(picture) for row in zip(*columns.values(), strict=True) for picture in row]
     style = f"grid-template-columns: repeat({len(columns)}, 1fr); max-width: {9 * len(columns)}rem"
