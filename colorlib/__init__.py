@@ -1,6 +1,7 @@
 """Colorization with conditional GANs: the models, losses, data, training and inference of the course.
 
-Public names load on first use, so that `import colorlib` costs little and opens nothing.
+A public name is imported from its module when it is first used. `import colorlib` is therefore fast, prints nothing
+and opens no file or network connection.
 """
 
 import lazy_loader

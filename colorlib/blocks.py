@@ -1,4 +1,4 @@
-"""The bricks of every network here: convolution, norm, activation; down, up and residual blocks; initialisation."""
+"""The building blocks of the networks: convolution, norm, activation; down, up and residual blocks; initialisation."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.utils.checkpoint import checkpoint
 
-# What follows a convolution. Spectral norm is no layer: it acts on the convolution's own weights (see `conv_block`).
+# The layer that follows a convolution, by the name of the norm. Spectral norm does not add a layer, because it
+# normalises the weights of the convolution itself (see `conv_block`).
 NORMS: dict[str, Callable[[int], nn.Module]] = {
-    "batch": nn.BatchNorm2d,  # mean and variance of a channel over the whole batch
-    "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),  # of a channel within one sample
-    "layer": lambda channels: nn.GroupNorm(1, channels),  # of one sample, all its channels together
+    "batch": nn.BatchNorm2d,  # mean and variance of each channel over the whole batch
+    "instance": lambda channels: nn.InstanceNorm2d(channels, affine=True),  # of each channel of each sample
+    "layer": lambda channels: nn.GroupNorm(1, channels),  # of each sample, over all its channels together
     "spectral": lambda channels: nn.Identity(),
     "none": lambda channels: nn.Identity(),
 }
@@ -26,27 +27,32 @@ INIT_STD = 0.02  # Isola et al. 2017, appendix 6.2
 
 
 def norm_layer(norm: str, channels: int) -> nn.Module:
-    """The norm called `norm` for maps of `channels` channels; a name that does not exist raises ValueError."""
+    """Return the norm layer called `norm` for maps of `channels` channels. Raises ValueError for an unknown name."""
     if norm not in NORMS:
-        raise ValueError(f"expected norm {', '.join(NORMS)}, got {norm!r}")
+        raise ValueError(f"expected norm to be one of {', '.join(NORMS)}, got {norm!r}")
     return NORMS[norm](channels)
 
 
 def norm_for_any_size(norm: str) -> str:
-    """`norm`, but layer norm for the two that need more than one value of a channel and fail on a map of one pixel."""
+    """Return a norm that also works on maps of one pixel: `layer` instead of `batch` or `instance`, otherwise `norm`.
+
+    Batch and instance norm need more than one value of each channel. On a map of one pixel they can fail.
+    """
     return "layer" if norm in ("batch", "instance") else norm
 
 
 def norm_without_layer(norm: str) -> str:
-    """What is left of `norm` where a network must not normalise its maps: spectral norm, which acts on weights."""
+    """Return the norm for a place where maps must not be normalised: `spectral`, which acts on weights, or `none`."""
     return "spectral" if norm == "spectral" else "none"
 
 
 class Block(nn.Sequential):
-    """Layers in a row. With `checkpointing`, training keeps only what goes in, and computes the maps between again.
+    """Apply layers one after the other, optionally with gradient checkpointing.
 
-    Chen et al. 2016, "Training deep nets with sublinear memory cost". When the backward pass comes by, dropout draws
-    the same numbers as before, and batch norm leaves its running statistics alone.
+    With `checkpointing`, a training step keeps only the input of the block in memory. The backward pass computes the
+    maps between the layers a second time (Chen et al. 2016, "Training deep nets with sublinear memory cost"). In this
+    second computation dropout draws the same numbers as in the first, and batch norm does not update its running
+    statistics again.
     """
 
     checkpointing = False
@@ -59,7 +65,7 @@ class Block(nn.Sequential):
         return checkpoint(super().forward, x, use_reentrant=False, context_fn=self._contexts)
 
     def _contexts(self) -> tuple[contextlib.AbstractContextManager, contextlib.AbstractContextManager]:
-        """What surrounds the layers the first time, and the second."""
+        """Return the contexts in which the layers run in the forward pass and when they are computed again."""
         return contextlib.nullcontext(), fixed_statistics(self)
 
 
@@ -75,11 +81,12 @@ def conv_block(
     transpose: bool = False,
     dropout: float = 0.0,
 ) -> Block:
-    """Convolution, norm, dropout, activation, in this order: the Ck and CDk of Isola et al. 2017, appendix 6.1.
+    """Build a block of convolution, norm, dropout and activation, in this order.
 
-    Maps are padded by `(kernel - 1) // 2`, so that kernel 4 with stride 2 halves a size (with `transpose`, doubles
-    it) and an odd kernel with stride 1 keeps it. `bias=None` gives the convolution a bias only where no norm follows,
-    for a norm brings its own shift.
+    These are the blocks Ck and CDk (with dropout) of Isola et al. 2017, appendix 6.1. Maps are padded by
+    `(kernel - 1) // 2`. A kernel of 4 with stride 2 then halves height and width (with `transpose` it doubles them),
+    and an odd kernel with stride 1 keeps them. `bias=None` gives the convolution a bias only if no norm layer follows,
+    because a norm layer adds a shift of its own.
     """
     normalised = norm_layer(norm, out_channels)
     if bias is None:
@@ -97,7 +104,7 @@ def conv_block(
 
 
 def down_block(in_channels: int, out_channels: int, *, norm: str = "batch") -> Block:
-    """One step down pix2pix's encoder: half the height and width. No bias, with or without a norm."""
+    """Build one stage of pix2pix's encoder, which halves height and width. It has no bias, with or without a norm."""
     return conv_block(
         in_channels, out_channels, kernel=4, stride=2, norm=norm, activation=nn.LeakyReLU(0.2), bias=False
     )
@@ -113,14 +120,15 @@ def up_block(
     activation: nn.Module | None = None,
     bias: bool = False,
 ) -> Block:
-    """One step up pix2pix's decoder: twice the height and width.
+    """Build one stage of pix2pix's decoder, which doubles height and width.
 
-    `transpose` is the paper's transposed 4x4 convolution. `resize` repeats each pixel and then convolves 3x3, which
-    cannot draw a checkerboard (Odena et al. 2016, "Deconvolution and checkerboard artifacts") and costs 2.25 times
-    the multiplications.
+    `upsample="transpose"` is the transposed 4x4 convolution of the paper. `upsample="resize"` turns each pixel into
+    2x2 equal pixels and then applies a 3x3 convolution. It cannot produce the checkerboard pattern of transposed
+    convolutions (Odena et al. 2016, "Deconvolution and checkerboard artifacts"), but needs 2.25 times as many
+    multiplications.
     """
     if upsample not in UPSAMPLINGS:
-        raise ValueError(f"expected upsample {' or '.join(UPSAMPLINGS)}, got {upsample!r}")
+        raise ValueError(f"expected upsample to be {' or '.join(UPSAMPLINGS)}, got {upsample!r}")
     if upsample == "transpose":
         return conv_block(
             in_channels, out_channels, kernel=4, stride=2, transpose=True,
@@ -131,10 +139,10 @@ def up_block(
 
 
 class ResidualBlock(nn.Module):
-    """relu(shortcut(x) + branch(x)), the basic block of He et al. 2016, figure 2.
+    """Compute relu(shortcut(x) + branch(x)), the basic block of He et al. 2016, figure 2.
 
-    The branch is two 3x3 convolutions. The shortcut is x itself, or a 1x1 convolution where the shape changes. Both
-    are added, so that the gradient reaches both.
+    The branch consists of two 3x3 convolutions. The shortcut is x itself, or a 1x1 convolution of x where the shape
+    changes. Because the two are added, the gradient reaches both.
     """
 
     def __init__(
@@ -152,16 +160,18 @@ class ResidualBlock(nn.Module):
             self.shortcut = conv_block(in_channels, out_channels, kernel=1, norm=norm)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c2 h2 w2"]:
-        # A 1x1 convolution with a stride sees every stride-th pixel. Picked here, for with few channels oneDNN's own
-        # strided one writes past its memory (uxlfoundation/oneDNN issue 6035) and the process dies.
+        # A 1x1 convolution with a stride reads only every stride-th pixel. These pixels are picked here, and the
+        # convolution itself has no stride: with few channels, oneDNN's strided 1x1 convolution writes outside its
+        # memory and the process crashes (uxlfoundation/oneDNN issue 6035).
         picked = x[..., :: self.stride, :: self.stride] if self.stride > 1 else x
         return nn.functional.relu(self.shortcut(picked) + self.branch(x))
 
 
 class ResidualUp(nn.Module):
-    """One step up a residual decoder: fewer channels, twice the size, joined with the encoder's map of that size.
+    """One stage of a residual decoder: reduce the channels, double the size, join the encoder's map of that size.
 
-    The 1x1 convolution comes before the enlargement, where it costs a quarter; there the map may be one pixel.
+    The 1x1 convolution is applied before the map is enlarged, because it then costs a quarter. The map may have only
+    one pixel at this point, which limits the norms that can follow (see `norm_for_any_size`).
     """
 
     def __init__(
@@ -179,10 +189,11 @@ class ResidualUp(nn.Module):
 
 
 class AdditiveUp(nn.Module):
-    """One step up a light decoder: fewer channels, twice the size, plus the encoder's map of that size.
+    """One stage of a light decoder: reduce the channels, double the size, add the encoder's map of that size.
 
-    Two 3x3 convolutions then refine the sum, as a residual. `dropout` sets whole channels to zero (Tompson et al. 2015,
-    "Efficient object localization using convolutional networks", section 3.2), for neighbouring pixels of a map agree.
+    Two 3x3 convolutions compute a residual, which is added to this sum. `dropout` sets whole channels to zero (Tompson
+    et al. 2015, "Efficient object localization using convolutional networks", section 3.2). Neighbouring pixels of a
+    map are so similar that a single pixel set to zero would hide nothing.
     """
 
     def __init__(
@@ -204,7 +215,7 @@ class AdditiveUp(nn.Module):
 
 
 def each_output(stages: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
-    """What each of a chain of modules computes from the output of the one before."""
+    """Apply modules one after the other, each to the output of the module before, and return all their outputs."""
     outputs = []
     for stage in stages:
         x = stage(x)
@@ -214,7 +225,11 @@ def each_output(stages: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
 
 @contextlib.contextmanager
 def fixed_statistics(module: nn.Module) -> Iterator[None]:
-    """Batch norm as in training, without a change of its running statistics: for maps that are gone through twice."""
+    """Keep the running statistics of batch norm unchanged while the batch norm works as in training.
+
+    This is for layers that see the same maps twice in one training step: only the first pass may count.
+    """
+    # With momentum 0, running = (1 - momentum) * running + momentum * batch leaves the running statistics unchanged.
     norms = [norm for norm in module.modules() if isinstance(norm, nn.BatchNorm2d)]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
@@ -227,12 +242,13 @@ def fixed_statistics(module: nn.Module) -> Iterator[None]:
 
 
 def pad_to_multiple(image: Float[Tensor, "b c h w"], multiple: int, *, minimum: int = 1) -> Float[Tensor, "b c h2 w2"]:
-    """Repeat the last row and column until height and width are multiples of `multiple`, and at least `minimum`.
+    """Repeat the last row and column until height and width are multiples of `multiple` and at least `minimum`.
 
-    Repeating the border works from one pixel on, where mirroring would run out of pixels. Undone by
-    `padded[..., :h, :w]`.
+    An image of a single pixel can be padded in this way, while mirroring needs more pixels than it adds.
+    `padded[..., :h, :w]` is the original image again.
     """
-    # Multiples are made by a product of positive numbers: that, torch.export can reason about (and ONNX can divide).
+    # Height and width are written as a product of positive integers, because torch.export can then prove that they
+    # are multiples of `multiple`, and the ONNX export can divide them.
     fewest = -(-minimum // multiple)
     height, width = (multiple * max((side + multiple - 1) // multiple, fewest) for side in image.shape[-2:])
     return nn.functional.pad(image, (0, width - image.shape[-1], 0, height - image.shape[-2]), mode="replicate")
@@ -240,9 +256,11 @@ def pad_to_multiple(image: Float[Tensor, "b c h w"], multiple: int, *, minimum: 
 
 @torch.no_grad()
 def initialise(module: nn.Module, rng: torch.Generator | None = None) -> None:
-    """Draw every weight below `module` as Isola et al. 2017, appendix 6.2: N(0, 0.02), norm scales N(1, 0.02).
+    """Draw all weights of `module` and its submodules from N(0, 0.02), as in Isola et al. 2017, appendix 6.2.
 
-    Biases become 0. `rng` lives on the device of the module (the CPU, for a new one); None is torch's global one.
+    The scales of norm layers are drawn from N(1, 0.02), and biases are set to 0. The second parameter of N is the
+    standard deviation. `rng` must be on the device of the module, which is the CPU for a new module. With None,
+    torch's global generator is used.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
@@ -256,7 +274,11 @@ def initialise(module: nn.Module, rng: torch.Generator | None = None) -> None:
 
 
 def _initialise_weight(layer: nn.Module, rng: torch.Generator | None) -> None:
-    """Draw one weight. Spectral norm keeps estimates of the weight's singular vectors: they are begun anew."""
+    """Draw the weight of one layer.
+
+    Spectral norm stores estimates of the singular vectors of the weight. They would be wrong for the new weight, so
+    the spectral norm is removed first and applied again afterwards.
+    """
     spectral = parametrize.is_parametrized(layer, "weight")
     if spectral:
         parametrize.remove_parametrizations(layer, "weight")
@@ -269,9 +291,9 @@ def _initialise_weight(layer: nn.Module, rng: torch.Generator | None) -> None:
 
 @contextlib.contextmanager
 def global_rng_from(rng: torch.Generator | None) -> Iterator[None]:
-    """Let code that can draw from torch's global CPU generator only draw from `rng`, and leave the global one alone.
+    """Make torch's global CPU generator draw from `rng` for a while, and restore its state afterwards.
 
-    With None nothing changes.
+    This is for code that cannot be given a generator of its own. If `rng` is None, nothing is changed.
     """
     if rng is None:
         yield

@@ -1,7 +1,8 @@
-"""Losses as functions of tensors: adversarial pairs, the gradient penalty, weight clipping, L1 and perceptual.
+"""Losses as functions of tensors: adversarial losses, gradient penalty, weight clipping, L1 and perceptual loss.
 
-A `*_d_loss(real, fake)` is the sum of its two terms, and `real` and `fake` are the logits of a discriminator (for
-Wasserstein: the scores of a critic) of any shape. All of them compute in fp32, whatever autocast is doing.
+Each `*_d_loss(real, fake)` is the sum of a term for real and a term for fake samples. `real` and `fake` are the logits
+of a discriminator, or the scores of a critic for the Wasserstein losses, and may have any shape. All losses are
+computed in fp32, also under autocast. In the equations, E is the mean over all entries.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from torch import Tensor, nn
 def bce_d_loss(real: Float[Tensor, "*n"], fake: Float[Tensor, "*m"]) -> Float[Tensor, ""]:
     """-E log D(real) - E log(1 - D(fake)) with D = sigmoid(logits): Goodfellow et al. 2014, equation 1.
 
-    softplus(x) = log(1 + e^x) = -log sigmoid(-x). Undecided (logits 0): 2 ln 2 = 1.386.
+    A discriminator that cannot tell real from fake (all logits 0) has a loss of 2 ln 2 = 1.386.
     """
+    # softplus(x) = log(1 + e^x) = -log sigmoid(-x), and 1 - sigmoid(x) = sigmoid(-x).
     return nn.functional.softplus(-real.float()).mean() + nn.functional.softplus(fake.float()).mean()
 
 
 def bce_g_loss(fake: Float[Tensor, "*m"]) -> Float[Tensor, ""]:
-    """-E log D(fake), the generator's loss that does not saturate (Goodfellow et al. 2014, section 3)."""
+    """-E log D(fake), the non-saturating loss of the generator (Goodfellow et al. 2014, section 3)."""
     return nn.functional.softplus(-fake.float()).mean()
 
 
@@ -48,9 +50,10 @@ def hinge_g_loss(fake: Float[Tensor, "*m"]) -> Float[Tensor, ""]:
 
 
 def wasserstein_d_loss(real: Float[Tensor, "*n"], fake: Float[Tensor, "*m"]) -> Float[Tensor, ""]:
-    """E C(fake) - E C(real): Arjovsky et al. 2017, equation 2, with the sign turned for minimising.
+    """E C(fake) - E C(real): Arjovsky et al. 2017, equation 2, with the sign reversed because it is minimised here.
 
-    Its negative is the critic's estimate of the Wasserstein distance, from below, if the critic is 1-Lipschitz.
+    If the critic is 1-Lipschitz, the negative of this loss is a lower bound of the Wasserstein distance: the estimate
+    of the critic.
     """
     return fake.float().mean() - real.float().mean()
 
@@ -62,7 +65,7 @@ def wasserstein_g_loss(fake: Float[Tensor, "*m"]) -> Float[Tensor, ""]:
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """What the discriminator minimises, `d(real_logits, fake_logits)`, and the generator, `g(fake_logits)`."""
+    """The loss of the discriminator, `d(real_logits, fake_logits)`, and that of the generator, `g(fake_logits)`."""
 
     d: Callable[[Tensor, Tensor], Tensor]
     g: Callable[[Tensor], Tensor]
@@ -83,14 +86,17 @@ def gradient_penalty(
     *,
     rng: torch.Generator | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean of (|gradient of a sample's score| - 1)^2 between real and fake: Gulrajani et al. 2017, equation 3.
+    """Compute the gradient penalty, the mean of (|gradient| - 1)^2: Gulrajani et al. 2017, equation 3.
 
-    The critic sees `cat([L, ab], 1)` (an `L[:, :0]` of no channels leaves ab alone, for a critic without condition).
-    Real and fake share their L, so that only ab is interpolated, by one uniform alpha a sample, and the gradient is
-    with respect to ab. A sample's score is the mean of its map, and the norm is the L2 norm over all ab values of the
-    sample. Differentiable with respect to the critic's weights; `fake_ab` gets no gradient.
+    The gradient is that of the critic's score at a random point between a real and a fake sample. Real and fake share
+    the same L, so that only ab is interpolated, with one uniform alpha for each sample, and the gradient is with
+    respect to ab. The score of a sample is the mean of its map of scores. The norm of the gradient is the L2 norm over
+    all ab values of the sample.
 
-    Always fp32: squared gradients of fp16 underflow. `rng` may live on another device than the images.
+    The input of the critic is `cat([L, ab], 1)`. For a critic without condition, which sees ab alone, pass `L[:, :0]`,
+    which has no channels. The penalty is differentiable with respect to the weights of the critic; `fake_ab` gets no
+    gradient. It is always computed in fp32, because squared gradients underflow in fp16. `rng` may be on another
+    device than the images.
     """
     alpha = torch.rand(len(real_ab), 1, 1, 1, generator=rng, device=rng.device if rng else "cpu")
     alpha = alpha.to(real_ab.device)
@@ -98,7 +104,8 @@ def gradient_penalty(
         mixed = alpha * real_ab.detach().float() + (1 - alpha) * fake_ab.detach().float()
         mixed.requires_grad_()
         scores = critic(torch.cat([L.float(), mixed], dim=1)).flatten(1).mean(dim=1)
-        # The sum's gradient holds every sample's own gradient, for no sample's score depends on another sample.
+        # The score of a sample must not depend on the other samples (it would with batch norm). The gradient of the
+        # sum of all scores then contains the gradient of each sample's own score.
         (gradient,) = torch.autograd.grad(scores.sum(), mixed, create_graph=True)
         return (gradient.flatten(1).norm(dim=1) - 1).square().mean()
 
@@ -107,28 +114,32 @@ def gradient_penalty(
 def clip_weights(critic: nn.Module, c: float) -> None:
     """Clamp every parameter of the critic to -c..c, in place: Arjovsky et al. 2017, algorithm 1, line 7.
 
-    Every one, as in the paper: biases, and also the scales of norm layers, which begin near 1 and are cut to c at the
-    first call, so that the score shrinks with every norm. A clipped critic is better off with `norm="none"`.
+    All parameters are clamped, as in the paper, also the biases and the scales of norm layers. These scales begin near
+    1, and the first call reduces them to c, so that each norm layer makes the score much smaller. A critic with
+    clipped weights should therefore have `norm="none"`. Raises ValueError unless c is above 0.
     """
     if not c > 0:
-        raise ValueError(f"expected a clip above 0, got {c}; try 0.01")
+        raise ValueError(f"expected the clip limit c to be above 0, got {c}; try 0.01")
     for parameter in critic.parameters():
         parameter.clamp_(-c, c)
 
 
 def l1_loss(pred_ab: Float[Tensor, "b c h w"], true_ab: Float[Tensor, "b c h w"]) -> Float[Tensor, ""]:
-    """Mean absolute difference: Isola et al. 2017, equation 3. Its minimiser is the median of what could be there."""
+    """Mean absolute difference: Isola et al. 2017, equation 3.
+
+    The prediction that minimises it is the median of the possible values of ab.
+    """
     return (pred_ab.float() - true_ab.float()).abs().mean()
 
 
 def perceptual_loss(
     features: Callable[[Tensor], Tensor | Sequence[Tensor]],
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """A function `(pred_rgb, true_rgb) -> scalar` that compares images by what `features` sees in them.
+    """Build a loss `(pred_rgb, true_rgb) -> scalar` that compares two batches by the feature maps of a network.
 
-    `features` takes sRGB 0..1 `(b, 3, h, w)` and gives one map or several; the loss is the sum over the maps of the
-    mean squared difference (Johnson et al. 2016, equation 2). The extractor is yours: any frozen network in eval
-    mode, such as the first layers of a VGG that normalises its own input.
+    `features` maps sRGB in 0..1 `(b, 3, h, w)` to one feature map or several. The loss is the sum over these maps of
+    the mean squared difference (Johnson et al. 2016, equation 2). You provide the extractor: a frozen network in eval
+    mode, for example the first layers of a VGG, which must normalise its input itself.
     """
 
     def maps(rgb: Tensor) -> list[Tensor]:
