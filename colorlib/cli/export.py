@@ -1,6 +1,6 @@
-"""A generator as one ONNX file, for programs without Python.
+"""Export a generator as one ONNX file, for programs without Python.
 
-The file is written only if onnxruntime computes with it what torch computes.
+The file is written only if the results of onnxruntime with it equal those of torch, up to a small tolerance.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from torch.onnx import ONNXProgram
 
-# What torch's exporter writes natively; every onnxruntime since 1.14 reads it.
+# The version of ONNX's operators that torch's exporter writes without conversion. onnxruntime reads it since 1.14.
 OPSET = 18
-# Largest difference to torch that is accepted, in network units: 0.011 units of a* and b*.
+# The largest accepted difference between onnxruntime and torch, in network units. It is 0.011 units of a* and b*.
 TOLERANCE = 1e-4
 DEFAULT_SIZE = 256
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -41,11 +41,13 @@ def export_onnx(
 ) -> dict[str, Any]:
     """Write `model` as one ONNX file: input `L` `(batch, 1, height, width)`, output `ab` `(batch, 2, height, width)`.
 
-    Both are in network units (L*/50 - 1 and ab*/110, float32). With `dynamic` the file takes any batch and size from
-    1 x 1 pixel on; otherwise one picture of `size` x `size` (default: the recipe's size, or 256).
+    Both are in network units (L*/50 - 1, and a*/110 and b*/110, float32). With `dynamic` the file accepts any batch
+    size and any image size from 1 x 1 pixel. Otherwise it accepts one image of `size` x `size` pixels (default: the
+    recipe's size, or 256 for a module without a recipe).
 
-    Returns `max_difference` (onnxruntime against torch, random lightness, two sizes if dynamic), `bytes`, `opset`,
-    `dynamic`, `shapes` (of the comparisons) and `path`. Nothing is written unless the difference is at most 1e-4.
+    Returns `max_difference` (between onnxruntime and torch on random lightness, at two sizes if `dynamic`), `bytes`,
+    `opset`, `dynamic`, `shapes` (of the comparisons) and `path`. The file is written only if the difference is at most
+    1e-4. An existing file is replaced.
 
     Raises ColorlibError if the extra `export` is not installed, torch cannot export the model, or the results differ.
     """
@@ -53,6 +55,7 @@ def export_onnx(
     recipe = model.recipe if isinstance(model, Colorizer) else None
     generator = copy.deepcopy(model.generator if isinstance(model, Colorizer) else model).cpu().eval()
     size = size or (recipe.size if recipe else DEFAULT_SIZE)
+    # The exporter treats a side of length 1 as fixed, so the example of a dynamic batch has two images.
     L = torch.zeros(2 if dynamic else 1, 1, size, size)
     sides = {0: "batch", 2: "height", 3: "width"} if dynamic else {}
     program = to_onnx(generator, {"L": L}, {"L": sides}, "ab", opset)
@@ -67,9 +70,10 @@ def export_onnx(
     with replacing(path) as temporary:
         save(program, temporary)
         difference = _largest_difference(generator, temporary, shapes)
-        if not difference <= TOLERANCE:  # true for NaN
+        if not difference <= TOLERANCE:  # and not `difference > TOLERANCE`, which is False for NaN
             raise ColorlibError(
-                f"onnxruntime and torch differ by {difference:g}, expected {TOLERANCE:g} at most; try another opset"
+                f"the results of onnxruntime and torch differ by {difference:g}, more than the accepted "
+                f"{TOLERANCE:g}; try another opset"
             )
     return {
         "path": str(path),
@@ -85,7 +89,7 @@ def check_installed() -> None:
     """Raise ColorlibError if the extra `export` is not installed."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise ColorlibError(f'export needs {", ".join(missing)}: pip install "colorlib-course[export]"')
+        raise ColorlibError(f'the export needs {", ".join(missing)}: pip install "colorlib-course[export]"')
 
 
 def to_onnx(
@@ -99,7 +103,8 @@ def to_onnx(
 ) -> ONNXProgram:
     """Export a module with one output, named `output`.
 
-    `inputs` holds an example of each input by its name, `dynamic` the names of the sides that may have any size.
+    `inputs` maps the name of each input to an example. `dynamic` maps it to the sides that may have any size, by number
+    and name.
     Raises ColorlibError if torch cannot export the module.
     """
     shapes = tuple({side: torch.export.Dim(name) for side, name in dynamic.get(key, {}).items()} for key in inputs)
@@ -116,34 +121,40 @@ def to_onnx(
                 optimize=optimize,
                 verbose=False,
             )
-    except Exception as error:  # which class depends on the layer
+    except Exception as error:  # the class depends on the layer that cannot be exported
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ColorlibError(f"torch cannot export this: {reason}; try dynamic=False or another opset") from error
-    assert program is not None, "dynamo=True returns a program"
-    for node in program.model.graph:  # its place in the source code, a tenth of the file
+    assert program is not None, "with dynamo=True torch always returns a program"
+    # Each node notes the line of source code that it was made from. These notes are a tenth of the file.
+    for node in program.model.graph:
         node.metadata_props.clear()
     return program
 
 
 def save(program: ONNXProgram, path: Path) -> None:
-    """Save a program as one file, without what the exporter prints."""
+    """Save a program as one file, with its weights inside, and print nothing."""
     with _quiet():
         program.save(path, external_data=False)
 
 
 def open_session(path: Path) -> InferenceSession:
-    """The file in onnxruntime, on the CPU."""
+    """Open an ONNX file in onnxruntime, on the CPU."""
     import onnxruntime
 
     return onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
 
 
 def _shapes(size: int, dynamic: bool) -> list[tuple[int, int, int, int]]:
-    """The shapes of the comparisons: the size itself and, if any size may be used, one that no power of 2 divides."""
+    """The shapes at which onnxruntime and torch are compared.
+
+    They are the exported size and, for a dynamic file, a batch of two images of another size. At that size a U-Net has
+    to pad its input.
+    """
     return [(1, 1, size, size), (2, 1, size + 5, size // 2 + 3)] if dynamic else [(1, 1, size, size)]
 
 
 def _largest_difference(generator: nn.Module, path: Path, shapes: list[tuple[int, int, int, int]]) -> float:
+    """The largest difference between onnxruntime and torch over all shapes. NaN if any result is NaN."""
     session = open_session(path)
     rng = make_rng("export")
     largest = torch.zeros(())
@@ -152,13 +163,14 @@ def _largest_difference(generator: nn.Module, path: Path, shapes: list[tuple[int
         with torch.inference_mode():
             expected = generator(L)
         got = torch.from_numpy(session.run(None, {"L": L.numpy()})[0])
-        largest = torch.maximum(largest, (got - expected).abs().max())  # keeps NaN, as max() would not
+        # torch.maximum returns NaN if one of the two is NaN. Python's max() might drop it.
+        largest = torch.maximum(largest, (got - expected).abs().max())
     return float(largest)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the exporter's progress, warnings and logs, which are about its own internals."""
+    """Hide the exporter's progress, warnings and log messages. They are about its internals and do not help a user."""
     disabled = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
