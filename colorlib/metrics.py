@@ -1,6 +1,6 @@
-"""How good a colorization is, in numbers: per image (PSNR, SSIM, CIEDE2000), per set (colour statistics), FID, LPIPS.
+"""Metrics of a colorization: PSNR, SSIM and CIEDE2000 of each image, colour statistics of a whole set, FID and LPIPS.
 
-All of them compare what is finally shown: uint8 sRGB batches `(b, 3, H, W)`, predicted against true.
+All metrics compare the images that are finally shown: batches `(b, 3, H, W)` of 8-bit sRGB, predicted against true.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from torch import Tensor, nn
 from colorlib.color import rgb_to_lab, to_float
 from colorlib.errors import CheckpointError
 
-# a* and b* histograms: bins of 5 units, centred on 0, +-5, +-10 ..., so that the rounding noise around grey does not
-# straddle an edge. sRGB reaches from -108 to 98.
+# The bins of the a* and b* histograms are 5 units wide and centred on 0, +-5, +-10 and so on. Greys, which rounding
+# moves a little to either side of 0, then all fall into one bin. sRGB covers -108 to 98.
 BIN_WIDTH = 5.0
 BINS = 45
 
-# A set of less mean chroma than this (in units of Lab; 1 is about the least difference that is visible) has no colour:
-# a ratio to it would be a ratio to rounding noise.
+# A set of images with a mean chroma below this value (in units of Lab; a difference of about 1 is just visible) counts
+# as having no colour. A ratio to its chroma would be a ratio to rounding noise.
 LEAST_CHROMA = 1.0
 
 SSIM_SIGMA = 1.5
-SSIM_SMALLEST = 11  # the window: 3.5 sigma to each side
-LPIPS_SMALLEST = 31  # what AlexNet's two poolings need
+SSIM_SMALLEST = 11  # pixels, the width of the window: 3.5 sigma to each side of the centre
+LPIPS_SMALLEST = 31  # pixels that AlexNet's two poolings need
 
 
 # ----------------------------------------------------------------------------- per image
@@ -37,6 +37,7 @@ LPIPS_SMALLEST = 31  # what AlexNet's two poolings need
 def psnr(predicted: UInt8[Tensor, "b 3 h w"], true: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, " b"]:
     """Peak signal-to-noise ratio in dB over all pixels and channels, peak 255; infinite for identical images."""
     _check_pair(predicted, true)
+    # PSNR = 10 log10(peak^2 / mean squared error)
     mean_squared = (predicted.float() - true.float()).square().mean(dim=(1, 2, 3))
     return 10 * torch.log10(255**2 / mean_squared)
 
@@ -44,8 +45,8 @@ def psnr(predicted: UInt8[Tensor, "b 3 h w"], true: UInt8[Tensor, "b 3 h w"]) ->
 def ssim(predicted: UInt8[Tensor, "b 3 h w"], true: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, " b"]:
     """Structural similarity, at most 1, with the Gaussian window of Wang et al. 2004 (sigma 1.5, 11 x 11).
 
-    It is scikit-image's `structural_similarity(..., channel_axis=-1, gaussian_weights=True, sigma=1.5,
-    use_sample_covariance=False, data_range=255)`: the mean over channels and over all windows that lie inside the
+    The value equals scikit-image's `structural_similarity(..., channel_axis=-1, gaussian_weights=True, sigma=1.5,
+    use_sample_covariance=False, data_range=255)`: the mean over the channels and over all windows that lie inside the
     image. Raises ValueError for images smaller than a window.
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
@@ -57,11 +58,13 @@ def ssim(predicted: UInt8[Tensor, "b 3 h w"], true: UInt8[Tensor, "b 3 h w"]) ->
             f"got {predicted.shape[-2]} x {predicted.shape[-1]}"
         )
     images = to_float(predicted), to_float(true)
-    with torch.autocast(predicted.device.type, enabled=False):  # its windows are convolutions, which would be rounded
+    # The windows are computed as convolutions, whose values autocast would round to half precision.
+    with torch.autocast(predicted.device.type, enabled=False):
         _, similarity = structural_similarity_index_measure(
             *images, sigma=SSIM_SIGMA, data_range=1.0, reduction="none", return_full_image=True
         )
-    # torchmetrics fills the border by reflection and averages over it; the windows inside are the paper's.
+    # torchmetrics pads the image by reflection and also averages over windows that reach beyond the border. The paper
+    # has only windows that lie inside, so the border is cut off here.
     border = SSIM_SMALLEST // 2
     return similarity[..., border:-border, border:-border].mean(dim=(1, 2, 3))
 
@@ -75,7 +78,7 @@ def ciede2000(predicted: UInt8[Tensor, "b 3 h w"], true: UInt8[Tensor, "b 3 h w"
 def delta_e_2000(
     lab_1: Float[Tensor, "*batch 3 h w"], lab_2: Float[Tensor, "*batch 3 h w"]
 ) -> Float[Tensor, "*batch h w"]:
-    """CIEDE2000 per pixel of two Lab images; equation numbers are those of Sharma, Wu and Dalal 2005."""
+    """CIEDE2000 colour difference per pixel of two Lab images. Equation numbers refer to Sharma, Wu and Dalal 2005."""
     (L_1, a_1, b_1), (L_2, a_2, b_2) = lab_1.unbind(-3), lab_2.unbind(-3)
     mean_chroma = (torch.hypot(a_1, b_1) + torch.hypot(a_2, b_2)) / 2  # (2), (3)
     stretch = 1.5 - 0.5 * _saturation(mean_chroma)  # 1 + G, (4)
@@ -106,12 +109,15 @@ def delta_e_2000(
 
 
 def _saturation(chroma: Tensor) -> Tensor:
-    """sqrt(C^7 / (C^7 + 25^7)), which (4) and (17) share: 0 for grey, 1 for vivid."""
+    """sqrt(C^7 / (C^7 + 25^7)), a part of equations (4) and (17): 0 for grey, near 1 for vivid colours."""
     return (chroma**7 / (chroma**7 + 25.0**7)).sqrt()
 
 
 def _mean_hue(hue_1: Tensor, hue_2: Tensor, *, either_is_grey: Tensor) -> Tensor:
-    """The hue halfway on the shorter arc; where a colour is grey and has none, that of the other one (14)."""
+    """Return the mean of two hues on the shorter arc between them, equation (14).
+
+    A grey colour has no hue (its value is 0). If either colour is grey, the sum is therefore the hue of the other one.
+    """
     total = hue_1 + hue_2
     half = total / 2
     opposite = torch.where(total < math.tau, half + math.pi, half - math.pi)
@@ -123,44 +129,44 @@ def _mean_hue(hue_1: Tensor, hue_2: Tensor, *, either_is_grey: Tensor) -> Tensor
 
 
 def colorfulness(images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, " b"]:
-    """Colorfulness of each image: 0 for grey, about 15 slightly, 60 quite, 100 extremely colourful.
+    """Colorfulness of each image: 0 is grey, about 15 is slightly, 60 is quite and 100 is extremely colourful.
 
-    Hasler and Suesstrunk 2003, section 5, with signed opponents rg = R - G and yb = (R + G)/2 - B.
+    Hasler and Suesstrunk 2003, section 5, with the signed opponents rg = R - G and yb = (R + G)/2 - B.
     """
     tallies = [_Tally(image[None]) for image in images]
     return torch.tensor([tally.colorfulness() for tally in tallies], device=images.device)
 
 
 class PooledColor:
-    """Colour statistics over a whole set, batch by batch; every pixel of the set counts the same.
+    """Collect colour statistics over a whole set of images, batch by batch. Every pixel of the set counts the same.
 
-    `result()` has, in this order,
+    `result()` returns, in this order,
     - `colorfulness` of the predictions (Hasler and Suesstrunk 2003) and `colorfulness_difference`, predicted minus
-      true: below 0 is duller than the photographs;
-    - `chroma_ratio`, the sum of predicted over the sum of true chroma sqrt(a*^2 + b*^2): 1 is right, 0 is grey; NaN
-      where the true images have no colour;
-    - `a_intersection` and `b_intersection` of the a* and b* histograms (bins of 5 units): 1 where the set has the
-      right amount of every shade, wherever it is put.
+      true: a negative difference means that the predictions are duller than the photographs;
+    - `chroma_ratio`, the sum of the predicted chroma sqrt(a*^2 + b*^2) over the sum of the true chroma: 1 is right,
+      0 is grey, and NaN means that the true images have no colour;
+    - `a_intersection` and `b_intersection`, the intersections of the predicted and true histograms of a* and of b*
+      (bins of 5 units): 1 means that the set has the right amount of every value, wherever in the images it occurs.
     """
 
     def __init__(self) -> None:
         self._predicted, self._true = _Tally(), _Tally()
 
     def update(self, predicted: UInt8[Tensor, "b 3 h w"], true: UInt8[Tensor, "b 3 h w"]) -> None:
-        """Take in one batch."""
+        """Add one batch to the statistics."""
         _check_pair(predicted, true)
         self._predicted.add(predicted)
         self._true.add(true)
 
     @property
     def truth_has_colour(self) -> bool:
-        """Whether the true images so far have a mean chroma of `LEAST_CHROMA` or more."""
+        """True if the mean chroma of the true images so far is at least `LEAST_CHROMA`."""
         return self._true.chroma >= LEAST_CHROMA * self._true.n_pixels
 
     def result(self) -> dict[str, float]:
-        """The statistics of all batches so far. Raises ValueError before the first."""
+        """Return the statistics of all batches so far. Raises ValueError if there was no batch yet."""
         if self._predicted.n_pixels == 0:
-            raise ValueError("expected at least one batch before result(), got none; call update(predicted, true)")
+            raise ValueError("result() needs at least one batch; call update(predicted, true) first")
         colorful = self._predicted.colorfulness()
         a, b = (histogram_intersection(*pair) for pair in zip(self._predicted.ab, self._true.ab, strict=True))
         return {
@@ -173,13 +179,13 @@ class PooledColor:
 
 
 class _Tally:
-    """Sums over the pixels of one set of images. The sums of opponents are sums of whole numbers, hence exact."""
+    """Sums over the pixels of one set of images. The sums of the opponents are exact, because they are integers."""
 
     def __init__(self, images: Tensor | None = None) -> None:
         self.n_pixels = 0
         self.chroma = 0.0
-        self.sums = torch.zeros(2, dtype=torch.int64)  # of rg and of 2 yb
-        self.squares = torch.zeros(2, dtype=torch.int64)
+        self.sums = torch.zeros(2, dtype=torch.int64)  # of rg and of 2 yb, which is an integer, too
+        self.squares = torch.zeros(2, dtype=torch.int64)  # of the squares of rg and of 2 yb
         self.ab = torch.zeros(2, BINS, dtype=torch.int64)
         if images is not None:
             self.add(images)
@@ -195,20 +201,25 @@ class _Tally:
         self.ab += ab_histogram(ab).cpu()
 
     def colorfulness(self) -> float:
-        unit = torch.tensor([1.0, 0.5], dtype=torch.float64)
+        # Hasler and Suesstrunk 2003, section 5: M = sigma_rgyb + 0.3 mu_rgyb, where
+        # sigma_rgyb = sqrt(sigma_rg^2 + sigma_yb^2) and mu_rgyb = sqrt(mu_rg^2 + mu_yb^2).
+        unit = torch.tensor([1.0, 0.5], dtype=torch.float64)  # 2 yb was summed
         mean = unit * self.sums / self.n_pixels
         variance = unit**2 * self.squares / self.n_pixels - mean**2
         return (variance.sum().clamp(min=0).sqrt() + 0.3 * mean.square().sum().sqrt()).item()
 
 
 def ab_histogram(ab: Float[Tensor, "b 2 h w"]) -> Int[Tensor, "2 bins"]:
-    """Counts of a* and of b* (Lab units) in bins of 5 units; bin 22 is centred on 0."""
+    """Count the values of a* and of b* (Lab units) in bins of 5 units. Bin 22 is centred on 0."""
     bins = (ab / BIN_WIDTH).round().long().add(BINS // 2).clamp(0, BINS - 1)
     return torch.stack([bins[:, channel].flatten().bincount(minlength=BINS) for channel in (0, 1)])
 
 
 def histogram_intersection(counts_1: Int[Tensor, " bins"], counts_2: Int[Tensor, " bins"]) -> float:
-    """Sum of the smaller share in each bin (Swain and Ballard 1991): 1 for equal histograms, 0 for disjoint ones."""
+    """Sum over the bins of the smaller of the two shares (Swain and Ballard 1991).
+
+    It is 1 for equal histograms and 0 for histograms that share no bin.
+    """
     shares = [counts.double() / counts.sum() for counts in (counts_1, counts_2)]
     return torch.minimum(*shares).sum().item()
 
@@ -217,10 +228,10 @@ def histogram_intersection(counts_1: Int[Tensor, " bins"], counts_2: Int[Tensor,
 
 
 def fid(features_1: Float[Tensor, "n d"], features_2: Float[Tensor, "m d"]) -> float:
-    """Frechet distance of two sets of features, each taken as a Gaussian (Heusel et al. 2017); 0 for equal sets.
+    """Frechet distance between two Gaussians that are fitted to two sets of features (Heusel et al. 2017).
 
-    Biased upwards for small sets: compare only figures with the same number of images. Raises ValueError for fewer
-    than two samples or features of different length.
+    It is 0 for equal sets. For small sets it is biased upwards, so that only values with the same number of images can
+    be compared. Raises ValueError for fewer than two samples, or if the numbers of features differ.
     """
     if min(len(features_1), len(features_2)) < 2 or features_1.shape[1:] != features_2.shape[1:]:
         raise ValueError(
@@ -237,9 +248,11 @@ def frechet_distance(
 ) -> float:
     """Squared 2-Wasserstein distance of two Gaussians: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)).
 
-    Dowson and Landau 1982. C1 C2 is not symmetric, but similar to C1^(1/2) C2 C1^(1/2), which is: its eigenvalues
-    are real and cannot be negative except by rounding, also where the covariances are singular.
+    The equation is that of Dowson and Landau 1982. The product C1 C2 is not symmetric, but it has the same eigenvalues
+    as the symmetric matrix C1^(1/2) C2 C1^(1/2). They are real, and negative only by rounding, also where the
+    covariances are singular.
     """
+    # tr((C1 C2)^(1/2)) is the sum of the square roots of these eigenvalues.
     values, vectors = torch.linalg.eigh(cov_1)
     root = vectors * values.clamp(min=0).sqrt() @ vectors.T
     overlap = torch.linalg.eigvalsh(root @ cov_2 @ root).clamp(min=0).sqrt().sum()
@@ -248,11 +261,11 @@ def frechet_distance(
 
 
 def inception_features(path: str | Path, device: torch.device | str = "cpu") -> Callable[[Tensor], Tensor]:
-    """The 2048 pooled features of torchvision's Inception v3, as a function of sRGB 0..1 `(b, 3, H, W)`.
+    """Return a function from sRGB in 0..1 `(b, 3, H, W)` to the 2048 pooled features of torchvision's Inception v3.
 
-    `path` is a file of its weights (torchvision's own .pth, or safetensors); nothing is downloaded. These are not the
-    TensorFlow weights of published FID figures: compare the result with other rows here, not with papers. Raises
-    FileNotFoundError, or CheckpointError for another network's weights.
+    `path` is a file with the weights of that network (torchvision's own .pth, or safetensors). Nothing is downloaded.
+    Published FID values use other, TensorFlow weights. Compare the result with FIDs computed here, not with those of
+    papers. Raises FileNotFoundError if there is no such file, and CheckpointError if it holds other weights.
     """
     from torchvision.models import inception_v3
 
@@ -264,24 +277,26 @@ def inception_features(path: str | Path, device: torch.device | str = "cpu") -> 
 
     def features(rgb: Tensor) -> Tensor:
         resized = nn.functional.interpolate(rgb, size=(299, 299), mode="bilinear", antialias=True, align_corners=False)
-        return network(2 * resized - 1)
+        return network(2 * resized - 1)  # Inception v3 was trained on values in -1..1
 
     return features
 
 
 def lpips_distance(path: str | Path, device: torch.device | str = "cpu") -> Callable[[Tensor, Tensor], Tensor]:
-    """LPIPS (Zhang et al. 2018, AlexNet, v0.1) as a function of two sRGB 0..1 batches, one number an image.
+    """Return LPIPS (Zhang et al. 2018, AlexNet, v0.1) as a function of two batches of sRGB in 0..1.
 
-    `path` is a file of torchvision's AlexNet weights; the small calibrated layers come with the package lpips.
-    Raises ModuleNotFoundError without that package, FileNotFoundError, or CheckpointError for another network.
+    The function returns one number for each image. `path` is a file with torchvision's AlexNet weights; the package
+    lpips contains the small calibrated layers. Raises ModuleNotFoundError if that package is not installed,
+    FileNotFoundError if there is no such file, and CheckpointError if it holds the weights of another network.
     """
     import lpips
 
     weights = _read_weights(path)
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.simplefilter("ignore")  # lpips calls torchvision by its old arguments
+        warnings.simplefilter("ignore")  # lpips calls torchvision with deprecated arguments
+        # pnet_rand=True gives AlexNet random weights, which are replaced below. Otherwise lpips would download weights.
         network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
-    # torchvision says features.3.weight where lpips says slice2.3.weight
+    # The name of a weight is features.3.weight in torchvision and slice2.3.weight in lpips.
     names = {name: "features." + name.split(".", 1)[1] for name in network.net.state_dict()}
     found = {name: weights[theirs] for name, theirs in names.items() if theirs in weights}
     _load(network.net, found, path, "torchvision's alexnet")
@@ -292,18 +307,20 @@ def lpips_distance(path: str | Path, device: torch.device | str = "cpu") -> Call
 def _read_weights(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"expected a file of weights, found none at {path}")
+        raise FileNotFoundError(f"there is no file of weights at {path}")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged file provokes in either reader
+    except Exception as error:  # a damaged file can make either reader raise almost any exception
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(f"{path} cannot be read as weights: {why}") from error
     if not isinstance(state, dict):
-        raise CheckpointError(f"expected a state dict in {path}, got {type(state).__name__}")
+        raise CheckpointError(
+            f"{path} does not contain a state dict of weights but an object of type {type(state).__name__}"
+        )
     return state
 
 
@@ -311,13 +328,13 @@ def _load(network: nn.Module, weights: dict[str, Tensor], path: str | Path, name
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise CheckpointError(f"expected weights of {name} in {path}, got those of another network") from error
+        raise CheckpointError(f"{path} holds the weights of another network, not those of {name}") from error
 
 
 def _check_pair(predicted: Tensor, true: Tensor) -> None:
     if predicted.shape != true.shape or predicted.ndim != 4 or predicted.shape[1] != 3:
         raise ValueError(
-            f"expected two batches (b, 3, H, W) of one shape, got {tuple(predicted.shape)} and {tuple(true.shape)}"
+            f"expected two batches (b, 3, H, W) of the same shape, got {tuple(predicted.shape)} and {tuple(true.shape)}"
         )
     if predicted.dtype != torch.uint8 or true.dtype != torch.uint8:
         raise ValueError(

@@ -216,9 +216,9 @@ def test_empty_batches_pass():
         (lambda: rgb_to_lab(torch.zeros(1, 2, 2, 3)), r"\(1, 2, 2, 3\)"),
         (lambda: rgb_to_lab(torch.zeros(3, 2)), r"\(3, 2\)"),
         (lambda: join_lab(torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 2, 2), gamut="soft"), "clip, chroma, none"),
-        (lambda: join_lab(torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 4, 4)), "one size"),
-        (lambda: join_lab(torch.zeros(1, 2, 2, 2), torch.zeros(1, 1, 2, 2)), "one size"),
-        (lambda: join_lab(torch.zeros(1, 1, 2, 2), torch.zeros(1, 3, 2, 2)), "one size"),
+        (lambda: join_lab(torch.zeros(1, 1, 2, 2), torch.zeros(1, 2, 4, 4)), "of the same size"),
+        (lambda: join_lab(torch.zeros(1, 2, 2, 2), torch.zeros(1, 1, 2, 2)), "of the same size"),
+        (lambda: join_lab(torch.zeros(1, 1, 2, 2), torch.zeros(1, 3, 2, 2)), "of the same size"),
     ],
 )
 @pytest.mark.usefixtures("without_shape_checks")

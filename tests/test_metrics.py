@@ -367,9 +367,9 @@ def test_missing_and_damaged_weights(tmp_path):
 @pytest.mark.usefixtures("without_shape_checks")
 def test_pairs_must_match(metric):
     images = torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="of the same shape"):
         metric(images, images[:1])
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="of the same shape"):
         metric(images[:, :1], images[:, :1])
     with pytest.raises(ValueError, match="to_uint8"):
         metric(images.float(), images)
