@@ -1,7 +1,7 @@
-"""Colour for photographs of any size: the network says what colour, the photograph keeps every detail.
+"""Colour photographs of any size: the network predicts the colours, and every detail of the photograph is kept.
 
-The generator sees the lightness at a low resolution, about that of its training; `upsampling` brings its chroma to the
-photograph's resolution and joins it with the photograph's own lightness.
+The generator sees the lightness at a low resolution, about that of its training. `upsampling` enlarges the predicted
+ab to the photograph's resolution and joins it with the photograph's own lightness.
 """
 
 from __future__ import annotations
@@ -34,25 +34,29 @@ from colorlib.images import MAX_PIXELS, ImageLike, ReadImage, open_header, read_
 from colorlib.recipes import Recipe
 from colorlib.upsampling import ChromaField, as_batch, join_with_own_lightness
 
-# A panorama's long side is at most this many times the training size; beyond that its short side shrinks.
+# The network sees the long side of a panorama with at most this many times the training size. For a panorama that is
+# still longer, the short side becomes smaller than the training size.
 MAX_ASPECT = 4
-# A large photograph is first averaged over whole blocks, as long as it stays this many times larger than the target.
+# Before the bicubic resizing, a large photograph is averaged over whole blocks of pixels, which is faster. It stays at
+# least this many times larger than the target, so that the result is nearly the same.
 REDUCING_GAP = 3.0
 JPEG_SUFFIXES = (".jpg", ".jpeg")
-# At 95, JPEG's rounding alone moves L* of a grainy photograph by 0.5 on average: more than colouring it does.
+# At a quality of 95, the rounding of JPEG alone changes L* of a grainy photograph by 0.5 on average, which is more than
+# the colouring changes it.
 JPEG_QUALITY = 97
-# In every output's EXIF description: who finds the picture later must be able to know.
+# The EXIF description of every output, so that anybody who finds the photograph later can know that it was colorized.
 MARK = "Colorized by a model: the colours are guesses, not a record."
 SOFTWARE = "colorlib, weights "
-KEPT = "already there, kept; overwrite to redo it"
-# More than 1 exaggerates the colours; what sRGB cannot show is reduced at constant lightness and hue.
+KEPT = "already there, so it was kept; overwrite to colour it again"
+# A strength above 1 exaggerates the colours. Chroma that sRGB cannot show is reduced at constant lightness and hue.
 MAX_STRENGTH = 2.0
 
 
 class Colorizer:
     """A trained generator that colours photographs.
 
-    `Colorizer.load(...)` reads one from a file; `Colorizer(trainer.generator, trainer.recipe)` takes one at hand.
+    `Colorizer.load(...)` reads the generator from a file. `Colorizer(trainer.generator, trainer.recipe)` uses a
+    generator in memory.
     """
 
     def __init__(
@@ -65,10 +69,10 @@ class Colorizer:
 
     @classmethod
     def load(cls, path_or_name: str | Path = "default", device: str | torch.device = "auto") -> Colorizer:
-        """A colorizer from shipped weights (by name), a weights file, or a run's folder.
+        """Load a colorizer from weights that ship with the package (by name), a weights file, or the folder of a run.
 
-        Raises FileNotFoundError for a path that is not there, ValueError for an unknown name (it lists the ones that
-        ship), CheckpointError for a file that is damaged or none of ours.
+        Raises FileNotFoundError for a path that does not exist, ValueError for an unknown name (the message lists the
+        names of the shipped weights), and CheckpointError for a file that is damaged or was not written by colorlib.
         """
         target = pick_device(device)
         with _weights_file(path_or_name) as path:
@@ -76,7 +80,10 @@ class Colorizer:
         return cls(generator, recipe, device=target, name=Path(path_or_name).stem)
 
     def predict(self, L: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 2 h w"]:
-        """Chroma for lightness, both in network units, on the device of `L`; no dropout, no gradient."""
+        """Predict ab from L, both in network units. The result is on the device of `L`.
+
+        The generator runs in eval mode (without dropout) and without gradients. Its training mode is restored.
+        """
         training = self.generator.training
         self.generator.eval()
         try:
@@ -88,14 +95,15 @@ class Colorizer:
     def colorize(
         self, image: ImageLike, *, strength: float = 1.0, tta: bool = False, max_pixels: int = MAX_PIXELS
     ) -> Image.Image:
-        """The picture in colour: its own size (upright, if EXIF turns it) and lightness, RGB, or RGBA if it had alpha.
+        """Colour one photograph. The result has its size and lightness. It is RGB, or RGBA if the photograph has alpha.
 
-        `image` is a path, a PIL image or an array of any size and mode (see `images.read_image`). `strength` 0..2
-        scales the chroma: 0 is grey, 1 as predicted; more exaggerates it inside the gamut. `tta` averages the chroma
-        over the picture and its mirror image, for twice the network's time. What had to be assumed about the file is
-        said as a warning.
+        `image` is a path, a PIL image or an array of any size and mode (see `images.read_image`). If its EXIF data say
+        that it is rotated, the result is upright. `strength` in 0..2 multiplies the predicted ab: 0 is grey, 1 is as
+        predicted, and larger values exaggerate the colours inside the gamut. `tta` (test-time augmentation) averages
+        the predictions for the photograph and its mirror image, which takes twice the network's time. Assumptions that
+        had to be made about the file are reported as warnings.
 
-        Raises FileNotFoundError, DataError (not a picture, damaged, over `max_pixels`), or ValueError.
+        Raises FileNotFoundError, DataError (not an image, damaged, more than `max_pixels`), or ValueError.
         """
         _check_strength(strength)
         photo = read_image(image, max_pixels=max_pixels)
@@ -114,20 +122,23 @@ class Colorizer:
         overwrite: bool = False,
         progress: bool = True,
     ) -> list[Result]:
-        """Colour files, and all pictures in folders, into the folder `out`; one `Result` each, in order.
+        """Colour files, and all images in folders, and write them to the folder `out`. Return a `Result` for each file.
 
-        In a folder the content tells what is a picture; what is none, and is not named like one, is left out with a
-        note. A file that is named is never left out: it is coloured, or its result has an `error`.
+        The results have the order of the inputs. In a folder, the content of a file decides whether it is an image. A
+        file that is not an image and has no image's suffix is left out with a note. A file that is itself in `paths` is
+        never left out: it is coloured, or its result has an `error`. A file that is in `paths` twice is coloured once.
 
-        A JPEG becomes a JPEG and a PNG a PNG of the same name; others become PNG, with `.png` added to the name.
-        Folders keep their subfolders; where two outputs would share a name, the later one gets its folder's name, or
-        a number, before it. A finished output is kept (and said) unless `overwrite`; if its metadata
-        say that other weights, another strength or another `tta` made it, `coloured_otherwise` is set in its result. An
-        input is never overwritten.
-        Several processes may be given the same files and share them out: each file is coloured by one of them.
-        Outputs appear whole or not at all; their metadata say that a model coloured them (`is_marked`), and the input's
-        date, place and other metadata are not copied. A failure is a result with
-        `error` set, and the others go on. A file named twice is coloured once.
+        The output of a JPEG is a JPEG and that of a PNG a PNG, both with the name of the input. For other formats it
+        is a PNG, with `.png` added to the name. The subfolders of a folder are kept. If two outputs would have the same
+        name, the name of its folder, or a number, is put before the name of the later one.
+
+        An output that already exists is kept, with a note, unless `overwrite` is set. If its metadata say that it was
+        coloured with other weights, another `strength` or another `tta`, its result has `coloured_otherwise`. An input
+        is never overwritten. An output is written completely or not at all. Its metadata say that a model coloured it
+        (see `is_marked`); the date, the place and other metadata of the input are not copied.
+
+        If a file fails, its result has an `error`, and the other files are still coloured. Several processes can be
+        given the same files. They share the work, and each file is coloured by one of them.
         """
         _check_strength(strength)
         work = functools.partial(self._colorize, strength=strength, tta=tta)
@@ -142,9 +153,12 @@ class Colorizer:
                 return _colorize_file(work, source, output, max_pixels, how) if mine else None
 
         plan, results = _plan(paths, Path(out)), {}
-        quiet = {} if progress else {"disable": True}  # not disable=False: that would overrule TQDM_DISABLE
+        # disable=False would overrule the environment variable TQDM_DISABLE, so it is not passed.
+        quiet = {} if progress else {"disable": True}
         with tqdm(total=len(plan), desc="colorize", unit="photo", **quiet) as bar:
-            for patience in (0.0, PATIENCE):  # what another process is at comes last, and has then mostly been done
+            # The first pass skips files that another process is colouring at the moment. The second pass waits for
+            # these files, most of which are finished by then.
+            for patience in (0.0, PATIENCE):
                 for n in [n for n in range(len(plan)) if n not in results]:
                     if result := colour(*plan[n], patience):
                         results[n] = result
@@ -152,7 +166,7 @@ class Colorizer:
         return [results[n] for n in range(len(plan))]
 
     def content(self) -> str:
-        """A short hash of the weights: equal for equal weights, whatever their name."""
+        """Return a short hash of the weights. Equal weights have the same hash, even if their names differ."""
         content = hashlib.blake2b(digest_size=8)
         for name, value in sorted(self.generator.state_dict().items()):
             content.update(name.encode())
@@ -161,6 +175,7 @@ class Colorizer:
 
     def _colorize(self, photo: ReadImage, strength: float, tta: bool) -> Image.Image:
         height, width = photo.rgb.shape[:2]
+        # The network predicts ab for a small version of the photograph; the field enlarges ab to its full size.
         small = shrink(photo.rgb, network_size(height, width, self.recipe.size))
         L, _ = color.split_lab(color.to_float(as_batch(small)))
         ab = self.predict(L)
@@ -174,32 +189,35 @@ class Colorizer:
 
 
 def network_size(height: int, width: int, size: int) -> tuple[int, int]:
-    """Height and width at which the generator sees a photograph: `size` on the short side, aspect kept.
+    """Return the height and width at which the generator sees a photograph: its short side becomes `size`.
 
-    Never enlarged, and never longer than `MAX_ASPECT * size`.
+    The aspect ratio is kept. A photograph is never enlarged, and its long side becomes at most `MAX_ASPECT * size`.
     """
     scale = min(1.0, size / min(height, width), MAX_ASPECT * size / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def shrink(rgb: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """The photograph as the generator sees it, at the height and width of `network_size`."""
+    """Reduce a photograph to the height and width of `network_size`, at which the generator sees it."""
     if rgb.shape[:2] == size:
         return rgb
-    # Bicubic, as the photographs for training were.
+    # Bicubic, because the photographs for training were resized in this way.
     return np.array(Image.fromarray(rgb).resize(size[::-1], Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP))
 
 
 def _check_strength(strength: float) -> None:
     if not (math.isfinite(strength) and 0 <= strength <= MAX_STRENGTH):
-        raise ValueError(f"expected strength from 0 (grey) over 1 (as predicted) to {MAX_STRENGTH:g}, got {strength}")
+        raise ValueError(f"expected strength in 0..{MAX_STRENGTH:g} (0 is grey, 1 is as predicted), got {strength}")
 
 
 # --- weights -------------------------------------------------------------------------------------------------
 
 
 def shipped_weights() -> list[str]:
-    """Names of the weights inside the package, for `Colorizer.load(name)`; the encoder alone cannot colour."""
+    """Return the names of the weights inside the package, for `Colorizer.load(name)`.
+
+    The weights of the encoder are not listed, because an encoder alone cannot colour.
+    """
     folder = resources.files("colorlib") / "weights"
     if not folder.is_dir():
         return []
@@ -209,7 +227,10 @@ def shipped_weights() -> list[str]:
 
 @contextmanager
 def _weights_file(path_or_name: str | Path) -> Iterator[Path]:
-    """The file behind a name or path. A shipped name wins over a folder of that name: `./default` is the folder."""
+    """Yield the weights file that a name or path refers to.
+
+    If a folder has the name of shipped weights, the name means the shipped weights, and `./name` means the folder.
+    """
     if isinstance(path_or_name, str) and path_or_name in shipped_weights():
         with resources.as_file(resources.files("colorlib") / "weights" / f"{path_or_name}.safetensors") as path:
             yield path
@@ -220,16 +241,18 @@ def _weights_file(path_or_name: str | Path) -> Iterator[Path]:
     elif path.is_file():
         yield path
     elif path.suffix or len(path.parts) > 1:
-        raise FileNotFoundError(f"expected a run folder or a weights file, found nothing at {path}")
+        raise FileNotFoundError(f"there is no run folder and no weights file at {path}")
     else:
         known = ", ".join(shipped_weights()) or "none"
-        raise ValueError(f"expected weights by name ({known}), a run folder or a file, got {str(path_or_name)!r}")
+        raise ValueError(
+            f"expected the name of shipped weights ({known}), a run folder or a weights file, got {str(path_or_name)!r}"
+        )
 
 
 def _of_run(folder: Path) -> Path:
     path = folder / "generator.safetensors"
     if not path.is_file():
-        raise CheckpointError(f"expected {path}, found none; has the run saved a checkpoint yet?")
+        raise CheckpointError(f"the run has no file {path}; it may not have saved a checkpoint yet")
     return path
 
 
@@ -238,9 +261,9 @@ def _of_run(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one photograph: `output` where it was written, or `error`, the reason in one line.
+    """The result for one file: `output` is the file that was written, or `error` is the reason for a failure, one line.
 
-    Neither is set for what was found in a folder and is no picture: a note says so.
+    Neither is set for a file that was found in a folder and is not an image; a note says so.
     """
 
     source: Path
@@ -248,13 +271,13 @@ class Result:
     error: str | None = None
     notes: tuple[str, ...] = ()
     skipped: bool = False
-    """The output was there already and has been kept."""
+    """True if the output already existed and was kept."""
     coloured_otherwise: str = ""
-    """Of a kept output: the weights and settings it was coloured with, if they are not those of this call."""
+    """For an output that was kept: the weights and settings that coloured it, if this call has other ones."""
 
 
 class How(NamedTuple):
-    """How a picture was coloured: the name and the content of the weights, and the settings."""
+    """How a photograph was coloured: the name of the weights, the hash of their content, and the settings."""
 
     weights: str = ""
     content: str = ""
@@ -266,12 +289,12 @@ def _settings(strength: float, tta: bool) -> str:
 
 
 def _plan(paths: str | Path | Iterable[str | Path], out: Path) -> list[tuple[Path, Path | Result]]:
-    """Each source with its output, or with the result that says why it has none. No two outputs share a name."""
+    """Return each source with its output, or with a result that says why it has no output. All outputs differ."""
     inputs = find_inputs(paths, out)
     identities = {identity(found.source) for found in inputs if os.path.isfile(found.source)}
     taken: set[str] = set()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's remarks on damaged headers
+        warnings.simplefilter("ignore")  # Pillow warns about damaged headers
         return [(found.source, _place(found, out, identities, taken)) for found in inputs]
 
 
@@ -279,7 +302,7 @@ def _place(found: Found, out: Path, inputs: set[tuple[int, int]], taken: set[str
     try:
         output = free_name(out, found.place.parent, _output_name(found.source), found.source, taken)
     except (ColorlibError, OSError) as error:
-        if found.optional:
+        if found.optional:  # found in a folder, and not named like an image
             return Result(found.source, notes=(f"left out: {one_line(error)}",))
         return Result(found.source, error=one_line(error))
     if os.path.exists(output) and identity(output) in inputs:
@@ -289,31 +312,32 @@ def _place(found: Found, out: Path, inputs: set[tuple[int, int]], taken: set[str
 
 
 def _output_name(source: Path) -> str:
-    """`a.jpg` for a JPEG, `a.png` for a PNG, `a.bmp.png` for others: no two files of a folder get the same name.
+    """Return the name of the output: `a.jpg` for the JPEG `a.jpg`, `a.png` for the PNG `a.png`, `a.bmp.png` for others.
 
-    The content decides, not the name: a JPEG called `a.png` becomes `a.png.jpg`.
+    No two files of a folder then get the same name. The format is told by the content, not by the name: the output of
+    a JPEG that is called `a.png` is `a.png.jpg`.
     """
     if source.is_dir():
         readable = os.access(source, os.R_OK | os.X_OK)
         raise ColorlibError(f"{'no pictures in' if readable else 'cannot enter'} the folder {printable(source)}")
     with open_header(source) as header:
-        suffixes = JPEG_SUFFIXES if header.format in ("JPEG", "MPO") else (".png",)  # MPO: JPEGs of a phone
+        suffixes = JPEG_SUFFIXES if header.format in ("JPEG", "MPO") else (".png",)  # MPO: JPEGs of some phones
     return source.name if source.suffix.lower() in suffixes else source.name + suffixes[0]
 
 
 def _kept(source: Path, output: Path, how: How) -> Result:
-    """The result for an output that is there already. It says so if the output was coloured in another way."""
+    """Return the result for an output that already exists. A note says if it was coloured with other settings."""
     before = _read_how(output)
     if before is None:
         other = "something that colorlib did not colour"
-    elif not before.content:  # coloured by an older version, which wrote only the name
+    elif not before.content:  # coloured by an older version of colorlib, which wrote only the name of the weights
         other = f"the weights {before.weights}" if before.weights != how.weights else ""
     else:
-        earlier = ", as they were then" if before.weights == how.weights else ""
+        earlier = ", in an earlier version" if before.weights == how.weights else ""
         other = f"the weights {before.weights}{earlier}" if before.content != how.content else ""
         if before.settings != how.settings:
             other = f"{other or f'the weights {before.weights}'} at {before.settings}"
-    notes = (f"{KEPT}: it is from {other}",) if other else (KEPT,)
+    notes = (f"{KEPT} (it was coloured by {other})",) if other else (KEPT,)
     return Result(source, output, skipped=True, notes=notes, coloured_otherwise=other)
 
 
@@ -322,7 +346,7 @@ def _colorize_file(
 ) -> Result:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's remarks on odd tags; what matters is in the notes
+            warnings.simplefilter("ignore")  # Pillow warns about odd tags; the notes contain what matters
             photo = read_image(source, max_pixels=max_pixels)
         save_marked(work(photo), output, how.weights, how)
     except (ColorlibError, OSError, ValueError, RuntimeError, MemoryError) as error:
@@ -331,10 +355,10 @@ def _colorize_file(
 
 
 def save_marked(picture: Image.Image, output: str | Path, weights: str = "", how: How | None = None) -> None:
-    """Write a picture whose metadata say that its colours are a model's, and which `weights` gave them.
+    """Write a coloured photograph. Its metadata say that its colours are those of a model, and name the `weights`.
 
-    By the name's ending a JPEG (.jpg, .jpeg) or else a PNG. Written to a temporary name first: a crash or a full disk
-    leaves no half of a picture behind. Raises OSError.
+    The file is a JPEG if its suffix is .jpg or .jpeg, otherwise a PNG. It is first written under a temporary name, so
+    that a crash or a full disk cannot leave an incomplete file behind. Raises OSError.
     """
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -345,11 +369,12 @@ def save_marked(picture: Image.Image, output: str | Path, weights: str = "", how
         if output.suffix.lower() in JPEG_SUFFIXES:
             picture.save(temporary, format="JPEG", quality=JPEG_QUALITY, subsampling=0, exif=exif)
         else:
-            picture.save(temporary, format="PNG", compress_level=3, exif=exif)  # 6, the default, takes 4 times as long
+            # The default compression level, 6, takes 4 times as long.
+            picture.save(temporary, format="PNG", compress_level=3, exif=exif)
 
 
 def mark(weights: str = "") -> Image.Exif:
-    """The metadata of a coloured picture: that a model coloured it, and which `weights` gave the colours."""
+    """Return the metadata of a coloured photograph, which say that a model coloured it and name the `weights`."""
     exif = Image.Exif()
     exif[ExifTags.Base.ImageDescription] = MARK
     exif[ExifTags.Base.Software] = f"{SOFTWARE}{weights}" if weights else "colorlib"
@@ -357,21 +382,24 @@ def mark(weights: str = "") -> Image.Exif:
 
 
 def _read_how(path: Path) -> How | None:
-    """How a file says that it was coloured, as far as it says so; None for a file that is not marked."""
+    """Read from a file's metadata how it was coloured. Unknown entries are empty; None for a file without the mark."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's remarks on damaged headers
+            warnings.simplefilter("ignore")  # Pillow warns about damaged headers
             if not is_marked(path):
                 return None
             with open_header(path) as image:
                 exif = image.getexif()
         content, _, settings = str(exif.get(ExifTags.Base.ImageHistory, "")).partition("; ")
         return How(str(exif.get(ExifTags.Base.Software, "")).removeprefix(SOFTWARE), content, settings)
-    except Exception:  # a file that was damaged, or is gone, says nothing
+    except Exception:  # a file that is damaged or no longer exists has no readable metadata
         return None
 
 
 def is_marked(path: str | Path) -> bool:
-    """Whether a file says that a model coloured it. Raises FileNotFoundError or DataError, as `read_image` does."""
+    """Return True if the file's metadata say that a model coloured it.
+
+    Raises FileNotFoundError or DataError, as `read_image` does.
+    """
     with open_header(path) as image:
         return str(image.getexif().get(ExifTags.Base.ImageDescription, "")).startswith(MARK)

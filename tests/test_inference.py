@@ -364,8 +364,8 @@ def test_a_kept_output_says_with_what_it_was_coloured(constant, tmp_path, photog
     with torch.no_grad():
         constant.generator.chroma += 0.1  # trained further
     kept = colour(constant)
-    assert kept.skipped and kept.coloured_otherwise == "the weights small, as they were then"
-    assert kept.notes[0].startswith(inference.KEPT) and "as they were then" in kept.notes[0]
+    assert kept.skipped and kept.coloured_otherwise == "the weights small, in an earlier version"
+    assert kept.notes[0].startswith(inference.KEPT) and "in an earlier version" in kept.notes[0]
     assert not colour(constant, overwrite=True, strength=2, tta=True).skipped
     assert colour(constant, strength=2, tta=True).coloured_otherwise == ""
     assert colour(constant).coloured_otherwise == "the weights small at strength 2, tta"
