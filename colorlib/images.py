@@ -1,8 +1,8 @@
-"""Open any picture as 8-bit sRGB: every mode, orientation and profile that Pillow reads, and no bad surprise.
+"""Read any image as upright 8-bit sRGB, in every mode, with every orientation and colour profile that Pillow reads.
 
-A file is looked at before it is decoded, so that an empty file, a text called .jpg or a decompression bomb costs
-nothing and is named in one line. What had to be assumed on the way (a damaged profile, a float range, the first
-frame of an animation) is returned as notes.
+The header of a file is checked before the file is decoded. An empty file, a text called .jpg or a decompression bomb is
+therefore refused at once, with a message of one line. Assumptions that had to be made (about a damaged profile, the
+range of float values, or the first frame of an animation) are returned as notes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from colorlib.files import NOT_READ, UNREADABLE_FORMATS, printable, register_opt
 
 @runtime_checkable
 class Readable(Protocol):
-    """A file object."""
+    """A file object, such as `open(path, "rb")` or `io.BytesIO`."""
 
     def read(self) -> bytes | str: ...
 
@@ -35,12 +35,12 @@ ImageLike = str | os.PathLike[str] | bytes | Readable | Image.Image | np.ndarray
 
 ACCEPTED = "a path, a file opened for reading bytes, bytes, a PIL image, an array or a tensor"
 
-# 134 megapixels: a phone's 108 pass, and the largest picture accepted needs about 1.2 GB.
+# 134 megapixels. Photographs of a phone with 108 megapixels are accepted, and the largest image needs about 1.2 GB.
 MAX_PIXELS = 2**27
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".3gp"})
 
 # The first bytes of photographs that Pillow does not read. HEIC is an ISO media file (ISO 23008-12) of these brands.
-HEAD = 32
+HEAD = 32  # how many bytes are looked at
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 RAW_SIGNATURES = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
 SIGNATURES: dict[str, Callable[[bytes], bool]] = {
@@ -51,37 +51,40 @@ SIGNATURES: dict[str, Callable[[bytes], bool]] = {
 REMEDIES = {kind: remedy for kind, _, remedy in NOT_READ}
 RAW_SUFFIXES = next(suffixes for kind, suffixes, _ in NOT_READ if kind == "camera RAW")
 
-# Tags of TIFF 6.0 and of Adobe's DNG 1.4.
+# The numbers of tags of TIFF 6.0 and of Adobe's DNG 1.4.
 NEW_SUBFILE_TYPE, SUB_IFDS, IMAGE_WIDTH, IMAGE_LENGTH, DNG_VERSION = 254, 330, 256, 257, 50706
-REDUCED = 1  # the bit of NewSubfileType for a smaller version of another image in the file
+REDUCED = 1  # the bit of NewSubfileType that marks a smaller version of another image in the file
 
-# Pillow's own limit is a global of its module; it is lifted while a header is read, one thread at a time.
+# Pillow's own limit of pixels is a global variable of its module. It is lifted while a header is read, and this lock
+# lets only one thread do so at a time.
 _HEADER_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
 class ReadImage:
-    """A picture, upright, in 8-bit sRGB, with what there is to know about how it came to be that."""
+    """An upright image in 8-bit sRGB, and how it was read."""
 
     rgb: UInt8[np.ndarray, "h w 3"]
     alpha: UInt8[np.ndarray, "h w"] | None
     notes: tuple[str, ...]
-    """What had to be assumed or left out, one line each."""
+    """What was assumed or ignored, one line each."""
     mode: str
     """Pillow's mode of the original, e.g. `CMYK`, or the dtype of an array."""
     format: str | None
-    """Pillow's name of the file format, None for a picture that was in memory."""
+    """Pillow's name of the file format; None for an image that was in memory."""
 
 
 def read_image(image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> ReadImage:
-    """A file, its bytes, a PIL image, an array or a tensor as 8-bit sRGB, upright (EXIF), in sRGB (ICC), alpha kept.
+    """Read a file, its bytes, a PIL image, an array or a tensor as an upright 8-bit sRGB image.
 
-    A file is a path or a file object that was opened for reading bytes. 16 bits are rounded to 8. Of an animation or a
-    multi-page file the first frame is read. Arrays are `H x W`, `H x W x 1`, `x 3` or `x 4` of uint8, uint16, bool or
-    float 0..1. Tensors of the same types are `3 x H x W` (or 1 or 4 channels), or a batch of one of these.
+    The image is turned upright by its EXIF orientation and converted to sRGB by its ICC profile, and its alpha is kept.
+    A file is a path or a file object that was opened for reading bytes. Values of 16 bits are rounded to 8 bits. Of an
+    animation or a file of several pages, the first is read. Arrays are `H x W`, `H x W x 1`, `H x W x 3` or
+    `H x W x 4`, of uint8, uint16, bool or float in 0..1. Tensors of the same types are `3 x H x W` (or have 1 or 4
+    channels), or are a batch of one such image.
 
-    Raises FileNotFoundError, DataError (not a picture, damaged, more than `max_pixels`; one line that says which),
-    or ValueError for something else, or for an array or tensor of another shape, dtype or range.
+    Raises FileNotFoundError; DataError if the file is not an image, is damaged or has more than `max_pixels` (one line
+    says which); and ValueError for another type of input, or an array or tensor of another shape, dtype or range.
     """
     if isinstance(image, Tensor):
         image = _as_array(image)
@@ -98,9 +101,9 @@ def read_image(image: ImageLike, *, max_pixels: int = MAX_PIXELS) -> ReadImage:
 
 
 def open_header(file: str | os.PathLike[str] | bytes) -> Image.Image:
-    """A file, or its bytes, as a PIL image of which only the header has been read: its size, mode and format.
+    """Open a file, or its bytes, as a PIL image, reading only the header: the size, mode and format.
 
-    Raises FileNotFoundError, or DataError for what is no picture that Pillow reads.
+    Raises FileNotFoundError, or DataError if it is not an image that Pillow reads.
     """
     _check_file(file)
     register_optional_formats()
@@ -114,7 +117,7 @@ def open_header(file: str | os.PathLike[str] | bytes) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = limit
     if image.format in UNREADABLE_FORMATS:
         image.close()
-        raise DataError(f"cannot read {_name(file)}: {image.format} files are not opened; save it as PNG or JPEG")
+        raise DataError(f"cannot read {_name(file)}: {image.format} files are not supported; save it as PNG or JPEG")
     return image
 
 
@@ -129,8 +132,8 @@ def _check_file(file: str | os.PathLike[str] | bytes) -> None:
         return
     path = Path(file)
     if not path.exists():
-        raise FileNotFoundError(f"expected an image, found no file {_name(path)}")
-    if not path.is_file():  # a pipe or a device would be waited for, or read, for ever
+        raise FileNotFoundError(f"there is no file {_name(path)}")
+    if not path.is_file():  # reading from a pipe or a device could block, or continue, for ever
         raise DataError(f"cannot read {_name(path)}: it is {'a folder' if path.is_dir() else 'not a regular file'}")
     if path.stat().st_size == 0:
         raise DataError(f"cannot read {_name(path)}: the file is empty")
@@ -146,10 +149,10 @@ def _header_reason(file: str | os.PathLike[str] | bytes, error: Exception) -> st
 
 
 def why_no_image(content: bytes, suffix: str = "") -> str:
-    """Why Pillow does not open a file, told by the first bytes of its content, or else by its suffix."""
+    """Say why Pillow does not open a file, judging by the first bytes of its content, or otherwise by its suffix."""
     kind = next((kind for kind, signatures in SIGNATURES.items() if signatures(content)), None)
     if kind == "HEIC" and why_not_read(".heic") is None:
-        return "its HEIC is damaged"
+        return "its HEIC data are damaged"
     if kind is not None:
         return f"{kind} is not read; {REMEDIES[kind]}"
     if suffix.lower() in VIDEO_SUFFIXES:
@@ -168,7 +171,7 @@ def _decode(image: Image.Image, name: str, max_pixels: int) -> ReadImage:
     mode, file_format = image.mode, image.format
     try:
         if getattr(image, "is_animated", False):
-            notes.append("animated or several pages: only the first is used")
+            notes.append("the file is an animation or has several pages; only the first one is used")
         rgb, alpha = _convert(_upright(image, notes), notes)
         pixels, opacity = np.array(rgb), None if alpha is None else np.array(alpha)
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file
@@ -178,7 +181,7 @@ def _decode(image: Image.Image, name: str, max_pixels: int) -> ReadImage:
 
 def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
     if width < 1 or height < 1:
-        raise DataError(f"cannot read {name}: it is {width} x {height} pixels, expected at least 1 x 1")
+        raise DataError(f"cannot read {name}: its size is {width} x {height} pixels")
     if over := over_limit(width, height, max_pixels):
         raise DataError(
             f"cannot read {name}: {over}; if you trust it, raise the limit with max_pixels "
@@ -187,7 +190,7 @@ def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
 
 
 def over_limit(width: int, height: int, max_pixels: int = MAX_PIXELS) -> str:
-    """A few words on a picture of more than `max_pixels`, empty for a smaller one."""
+    """Describe by how much an image exceeds `max_pixels`. The text is empty if the image does not."""
     if width * height <= max_pixels:
         return ""
     megapixels = f"{width} x {height} = {width * height / 1e6:.1f} megapixels"
@@ -195,9 +198,9 @@ def over_limit(width: int, height: int, max_pixels: int = MAX_PIXELS) -> str:
 
 
 def _refuse_preview(image: TiffImagePlugin.TiffImageFile, name: str) -> None:
-    """Raise DataError for a TIFF whose first image, the only one that is read, is a preview of another one.
+    """Raise DataError for a TIFF whose first image is only a preview of another image in the file.
 
-    Camera RAWs are such TIFFs: DNG, NEF, ARW, CR2 and others.
+    Pillow reads only the first image. Camera RAW files are such TIFFs: DNG, NEF, ARW, CR2 and others.
     """
     raw = (
         DNG_VERSION in image.tag_v2
@@ -214,11 +217,11 @@ def _refuse_preview(image: TiffImagePlugin.TiffImageFile, name: str) -> None:
 
 
 def _is_cr2(image: TiffImagePlugin.TiffImageFile) -> bool:
-    return _bytes_at(image, 8, 2) == b"CR"
+    return _bytes_at(image, 8, 2) == b"CR"  # Canon's CR2 has these letters behind the header of the TIFF
 
 
 def _largest_below(image: TiffImagePlugin.TiffImageFile) -> int:
-    """The most pixels of the images in the subdirectories of the first directory, 0 if there are none."""
+    """Return the number of pixels of the largest image in the subdirectories of the first directory, 0 without any."""
     offsets = image.tag_v2.get(SUB_IFDS, ())
     most = 0
     for offset in offsets if isinstance(offsets, tuple) else (offsets,):
@@ -228,13 +231,13 @@ def _largest_below(image: TiffImagePlugin.TiffImageFile) -> int:
             image.fp.seek(offset)
             directory.load(image.fp)
             most = max(most, int(directory.get(IMAGE_WIDTH, 0)) * int(directory.get(IMAGE_LENGTH, 0)))
-        except Exception:  # a damaged subdirectory says nothing about the first image
+        except Exception:  # a damaged subdirectory does not mean that the first image is a preview
             continue
     return most
 
 
 def _bytes_at(image: TiffImagePlugin.TiffImageFile, start: int, n: int) -> bytes:
-    if image.fp is None:  # an image that has been loaded has closed its file
+    if image.fp is None:  # Pillow closes the file of an image that has been loaded
         return b""
     image.fp.seek(start)
     return image.fp.read(n)
@@ -244,14 +247,15 @@ def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
     image.load()
     try:
         return ImageOps.exif_transpose(image)
-    except Exception as error:  # EXIF is a format of its own, damaged as often as not
-        notes.append(f"EXIF data damaged, orientation ignored ({one_line(error)})")
+    except Exception as error:  # EXIF data are often damaged, and their parser then raises almost any exception
+        notes.append(f"the EXIF data are damaged, so the orientation was ignored ({one_line(error)})")
         return image
 
 
 def _convert(image: Image.Image, notes: list[str]) -> tuple[Image.Image, Image.Image | None]:
-    """An RGB image in sRGB, and its alpha (mode L) or None."""
+    """Return the image as RGB in sRGB, and its alpha (mode L) or None."""
     profile = image.info.get("icc_profile")
+    # Pillow's modes: F is float, I and I;16 are grey of 32 and 16 bits.
     if image.mode == "LAB":
         return _lab_to_srgb(image), None
     if image.mode == "F" or image.mode.startswith("I"):
@@ -273,17 +277,21 @@ def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def _to_8_bit(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Grey of 16 or 32 bits, or float, as 8 bits. Only I;16 says what its white is; the rest is told by its range."""
+    """Convert grey of 16 bits, 32 bits or float to 8 bits.
+
+    Only the mode I;16 defines which value is white (65535). For the others, it is guessed from the range of the values.
+    """
     values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = 0.0, 65535.0
     if not image.mode.startswith("I;16"):
         low, high = _assumed_range(float(values.min()), float(values.max()), image.mode == "F")
         kind = "float" if image.mode == "F" else "32-bit"
-        notes.append(f"{kind} values taken as {low:g} (black) to {high:g} (white)")
+        notes.append(f"the {kind} values were taken to range from {low:g} (black) to {high:g} (white)")
     return Image.fromarray(_round_to_8_bit((values - low) / max(high - low, 1e-30)))
 
 
 def _assumed_range(low: float, high: float, is_float: bool) -> tuple[float, float]:
+    """Return the usual range of values, from 0 to a white, that contains low and high, otherwise (low, high)."""
     whites = (1.0, 255.0, 65535.0) if is_float else (255.0, 65535.0)
     fitting = [white for white in whites if low >= 0 and high <= white]
     return (0.0, fitting[0]) if fitting else (low, high)
@@ -298,7 +306,10 @@ def _lab_to_srgb(image: Image.Image) -> Image.Image:
 
 
 def _apply_profile(image: Image.Image, data: bytes, notes: list[str]) -> Image.Image:
-    """The image in sRGB by its ICC profile; unchanged, with a note, where the profile is damaged or of another kind."""
+    """Convert the image to sRGB by its ICC profile.
+
+    If the profile is damaged or is meant for another mode, the image stays unchanged and a note says so.
+    """
     try:
         profile = ImageCms.ImageCmsProfile(BytesIO(data))
         if "sRGB" in (profile.profile.profile_description or ""):
@@ -306,20 +317,20 @@ def _apply_profile(image: Image.Image, data: bytes, notes: list[str]) -> Image.I
         space = profile.profile.xcolor_space.strip()
         mode = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}.get(space)
         if mode is None or (mode != image.mode and (mode, image.mode) != ("RGB", "L")):
-            notes.append(f"ICC profile is for {space}, the picture is {image.mode}: ignored")
+            notes.append(f"the ICC profile was ignored, because it is for {space} and the image is {image.mode}")
             return image
         return _transform(image.convert(mode), profile, mode)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
-        notes.append(f"ICC profile damaged, ignored ({one_line(error)})")
+        notes.append(f"the ICC profile is damaged, so it was ignored ({one_line(error)})")
         return image
 
 
 def _transform(image: Image.Image, profile: ImageCms.ImageCmsProfile, mode: str) -> Image.Image:
-    # Relative colorimetric: white stays white, and colours inside sRGB are kept as they are.
+    # With the relative colorimetric intent, white stays white, and colours inside sRGB do not change.
     intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
     transform = ImageCms.buildTransform(profile, ImageCms.createProfile("sRGB"), mode, "RGB", intent)
     converted = ImageCms.applyTransform(image, transform)
-    assert converted is not None, "None is returned for a transform in place only"
+    assert converted is not None, "applyTransform returns None only for a transform in place"
     return converted
 
 
@@ -327,10 +338,10 @@ def _transform(image: Image.Image, profile: ImageCms.ImageCmsProfile, mode: str)
 
 
 def _as_array(tensor: Tensor) -> np.ndarray:
-    """A tensor `C x H x W` or `1 x C x H x W` as an array `H x W x C`."""
+    """Convert a tensor `C x H x W` or `1 x C x H x W` to an array `H x W x C`."""
     picture = tensor[0] if tensor.ndim == 4 and len(tensor) == 1 else tensor
     if picture.ndim != 3 or picture.shape[0] not in (1, 3, 4):
-        raise ValueError(f"expected one picture as a tensor 3 x H x W (or 1 or 4 channels), got {tuple(tensor.shape)}")
+        raise ValueError(f"expected one image as a tensor 3 x H x W (or 1 or 4 channels), got {tuple(tensor.shape)}")
     picture = picture.detach().cpu().permute(1, 2, 0)
     return (picture.float() if picture.is_floating_point() else picture).numpy()  # NumPy has no bfloat16
 
@@ -344,7 +355,7 @@ def _read_bytes(file: Readable) -> bytes:
 
 def _from_array(array: np.ndarray, max_pixels: int) -> ReadImage:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)) or 0 in array.shape:
-        raise ValueError(f"expected an array H x W, H x W x 1, x 3 or x 4, got shape {array.shape}")
+        raise ValueError(f"expected an array H x W or H x W x C with 1, 3 or 4 channels C, got shape {array.shape}")
     _check_size(array.shape[1], array.shape[0], "the array", max_pixels)
     pixels = _array_to_8_bit(array).reshape(*array.shape[:2], -1)
     alpha = pixels[..., 3].copy() if pixels.shape[2] == 4 else None
@@ -361,6 +372,6 @@ def _array_to_8_bit(array: np.ndarray) -> np.ndarray:
         return _round_to_8_bit(array.astype(np.float32) / 65535)
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(f"expected an array of uint8, uint16, bool or float, got {array.dtype}; try .astype('uint8')")
-    if not (array.min() >= 0 and array.max() <= 1):  # false for NaN too
+    if not (array.min() >= 0 and array.max() <= 1):  # also true for NaN, because comparisons with NaN are false
         raise ValueError(f"expected float values in 0..1, got {array.min():g}..{array.max():g}; try dividing by 255")
     return _round_to_8_bit(array.astype(np.float32))

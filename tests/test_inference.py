@@ -211,7 +211,7 @@ def test_extreme_shapes(weights, shape):
 def test_notes_become_warnings(constant, photograph):
     image = Image.fromarray(photograph)
     image.info["icc_profile"] = b"nonsense"
-    with pytest.warns(UserWarning, match="ICC profile damaged"):
+    with pytest.warns(UserWarning, match="ICC profile is damaged"):
         constant.colorize(image)
 
 
