@@ -132,7 +132,7 @@ def _check_file(file: str | os.PathLike[str] | bytes) -> None:
         return
     path = Path(file)
     if not path.exists():
-        raise FileNotFoundError(f"there is no file {_name(path)}")
+        raise FileNotFoundError(f"found no file {_name(path)}")
     if not path.is_file():  # reading from a pipe or a device could block, or continue, for ever
         raise DataError(f"cannot read {_name(path)}: it is {'a folder' if path.is_dir() else 'not a regular file'}")
     if path.stat().st_size == 0:
