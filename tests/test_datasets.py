@@ -30,7 +30,7 @@ def order(batches: Batches, steps: range) -> list[int]:
 
 @pytest.mark.parametrize("spec", ["", "scene", "scenes:x", "photos:x", "folder", "folder:", "kaggle:", "flowers102:x"])
 def test_wrong_spec_lists_the_right_ones(spec: str) -> None:
-    with pytest.raises(ValueError, match="expected a source out of") as error:
+    with pytest.raises(ValueError, match="expected one of the sources") as error:
         open_source(spec, 32)
     assert all(right in str(error.value) for right in SPECS)
 
@@ -201,7 +201,7 @@ def test_endless_sources_never_repeat() -> None:
 
 
 def test_a_small_source_shrinks_the_batch() -> None:
-    with pytest.warns(UserWarning, match="has 5 pictures: the batch of 16 shrinks to 5"):
+    with pytest.warns(UserWarning, match="has only 5 images, so the batch of 16 shrinks to 5"):
         batches = Batches(numbered(5), 16, size=6)
     assert sorted(order(batches, range(1))) == [0, 1, 2, 3, 4] and batches.steps_per_epoch == 1
     with pytest.warns(UserWarning, match="shrinks to 4"):
@@ -215,7 +215,7 @@ def test_a_small_source_shrinks_the_batch() -> None:
         ({"batch_size": 0}, "share evenly"),
         ({"batch_size": 5, "world_size": 2}, "share evenly"),
         ({"rank": 2, "world_size": 2}, "rank from 0 to 1"),
-        ({"batch_size": 16, "world_size": 16}, "at least 16 pictures"),
+        ({"batch_size": 16, "world_size": 16}, "each of the 16 processes"),
     ],
 )
 def test_wrong_batches(arguments: dict, said: str) -> None:

@@ -169,7 +169,7 @@ def test_test_pictures_under_another_name_are_not_trained_on(tmp_path: Path, pla
     assert origin(opened["test"]) == f"in {below}testing/"
     assert origin(opened["val"]) == f"1 of the 10 in {below}training/, by a hash of their content"
     (note,) = opened["train"].describe()["notes"]
-    assert note.startswith("1 pictures outside of the folders of splits are not used") and "cover.png" in note
+    assert note.startswith("1 photographs outside of the folders of splits are not used") and "cover.png" in note
 
 
 def test_a_missing_folder_is_cut_from_training(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no folder"):
         open_source(f"folder:{photo(tmp_path / 'a.png')}", 8)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"train in .*empty, found none; looked for \.jpg"):
+    with pytest.raises(DataError, match=r"empty has no photographs for the split train; looked for \.jpg"):
         open_source(f"folder:{tmp_path / 'empty'}", 8)
 
 
@@ -257,7 +257,7 @@ def test_bad_files_are_named_counted_and_left_out_in_one_warning(tmp_path: Path)
             source = open_folder(tmp_path, 8, "train")
         assert len(caught) == 1 and len(source) == 30
         said = str(caught[0].message)
-        assert "3 of 33 pictures cannot be read" in said and all(name in said for name in names)
+        assert "3 of 33 photographs cannot be read" in said and all(name in said for name in names)
     assert set(source.describe()["bad"]) == {f"train/{name}" for name in names}
     json.dumps(source.describe())
     clean = open_folder(folder(tmp_path / "clean" / "train", 30).parent.parent / "clean" / "train", 8, "train")
@@ -288,7 +288,9 @@ def test_photographs_of_a_kind_that_is_not_read_are_counted(tmp_path: Path) -> N
     assert sorted(source.describe()["notes"]) == sorted(said)
     for path in (tmp_path / "album").rglob("*.jpg"):
         path.unlink()
-    with pytest.raises(DataError, match=r"found none; looked for .*; 30 \.heic left out: HEIC is not read"):
+    with pytest.raises(
+        DataError, match=r"has no photographs for .*; looked for .*; 30 \.heic left out: HEIC is not read"
+    ):
         open_folder(tmp_path / "album", 8, "train")
 
 
@@ -412,7 +414,7 @@ def test_pictures_without_colour_are_counted(tmp_path: Path) -> None:
     album(tmp_path, "test", grey=2)
     for _ in range(2):  # the second time from the cache
         with pytest.warns(
-            UserWarning, match=r"train: 6 of 12 pictures have no colour \(3 grey, 1 grey in one half.*, 2 in"
+            UserWarning, match=r"train: 6 of 12 photographs have no colour \(3 grey, 1 grey in one half.*, 2 in"
         ):
             source = open_folder(tmp_path, 32, "train")
     assert source.describe()["without_colour"] == {"grey": 3, "half grey": 1, "tinted": 2}
@@ -420,7 +422,7 @@ def test_pictures_without_colour_are_counted(tmp_path: Path) -> None:
         warnings.simplefilter("error")
         open_folder(tmp_path, 32, "val")
     # What is only measured on may be grey.
-    with pytest.warns(UserWarning, match="test: 2 of 2 pictures have no colour"):
+    with pytest.warns(UserWarning, match="test: 2 of 2 photographs have no colour"):
         open_folder(tmp_path, 32, "test")
 
 
@@ -429,7 +431,7 @@ def test_a_set_without_any_colour_is_not_trained_on(tmp_path: Path, lack: str) -
     album(tmp_path, "train", **{lack: 5})
     album(tmp_path, "val", colour=1)
     album(tmp_path, "test", colour=1)
-    with pytest.raises(DataError, match=r"5 of 5 pictures have no colour .*: there is no colour to learn from"):
+    with pytest.raises(DataError, match=r"5 of 5 photographs have no colour .*, so there is no colour to learn from"):
         open_folder(tmp_path, 32, "train")
 
 
@@ -557,7 +559,7 @@ def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_nothing_is_written_below_the_input(tmp_path: Path) -> None:
     folder(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    with pytest.warns(UserWarning, match="lies below the input.*COLORLIB_CACHE"):
+    with pytest.warns(UserWarning, match="is inside the folder.*COLORLIB_CACHE"):
         assert len(open_folder(tmp_path, 8, "train", cache=tmp_path / "cache"))
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -565,7 +567,7 @@ def test_nothing_is_written_below_the_input(tmp_path: Path) -> None:
 def test_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
     folder(tmp_path / "in")
     (tmp_path / "file").write_text("in the way")
-    with pytest.warns(UserWarning, match="cannot be written.*last as long as this process"):
+    with pytest.warns(UserWarning, match="cannot be written.*until this process ends"):
         assert len(open_folder(tmp_path / "in", 8, "train", cache=tmp_path / "file" / "cache"))
 
 

@@ -112,7 +112,7 @@ def test_the_fingerprint_tells_selections_and_sizes_apart() -> None:
     assert len({source.fingerprint for source in sources}) == 3
 
 
-@pytest.mark.parametrize(("spec", "split", "said"), [("gallery:x", "test", "a source"), ("gallery", "val", "no val")])
+@pytest.mark.parametrize(("spec", "split", "said"), [("gallery:x", "test", "one of the sources"), ("gallery", "val", "no val")])
 def test_what_cannot_be_opened(spec: str, split: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         open_source(spec, 32, split)

@@ -245,7 +245,7 @@ def test_a_bad_part_is_named(kaggle_set: Path, name: str, damage: str) -> None:
         said = f"truncated: expected {len(content)} bytes.*got {len(content) // 2}"
     elif damage in ("empty", "text"):
         path.write_bytes(b"" if damage == "empty" else b"404: not found")
-        said = r"no \.npy array"
+        said = r"is not a \.npy file"
     elif damage == "shape":
         np.save(path, array[:, :50])
         said = r"expected uint8 of shape \(n, .*got uint8 of shape"
@@ -263,7 +263,7 @@ def test_a_bad_part_is_named(kaggle_set: Path, name: str, damage: str) -> None:
 def test_a_part_with_too_few_pictures_is_named(kaggle_set: Path) -> None:
     path = kaggle_set / "ab" / "ab" / "ab2.npy"
     np.save(path, np.load(path)[:33])
-    with pytest.raises(DataError, match=r"holds 100 pictures.*93.*ab2\.npy: expected 40 pictures, got 33$"):
+    with pytest.raises(DataError, match=r"holds 100 photographs.*93.*ab2\.npy: expected 40 photographs, got 33$"):
         open_kaggle(kaggle_set, 96, "train")
 
 

@@ -1,4 +1,4 @@
-"""Sources of photographs, opened by name, and the batches that training draws from them."""
+"""Sources of photographs that are opened by name, and the training batches that are made from them."""
 
 from colorlib.datasets.base import SPLITS, ArraySource, Source
 from colorlib.datasets.batches import Batches

@@ -1,4 +1,4 @@
-"""What a source of photographs is: a numbered set of square uint8 pictures that can say what it holds."""
+"""The interface of a source (a numbered set of square uint8 images that can describe itself) and its simplest form."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ SPLITS = ("train", "val", "test")
 
 @runtime_checkable
 class Source(Protocol):
-    """A set of square pictures. Anything with these six members can be trained on and evaluated."""
+    """A set of square images. An object with these six members can be used for training and evaluation.
+
+    Your own class needs no base class: a `Protocol` only says which members there must be.
+    """
 
     @property
     def name(self) -> str:
-        """The spec that opened it, e.g. `folder:photos`."""
+        """The spec that opened the source, for example `folder:photos`."""
 
     @property
     def size(self) -> int:
-        """Side of a stored picture in pixels."""
+        """Side of a stored image in pixels. It may be larger than the training size, to leave room for crops."""
 
     @property
     def split(self) -> str:
@@ -33,22 +36,26 @@ class Source(Protocol):
 
     @property
     def endless(self) -> bool:
-        """True if every index >= 0 is a fresh picture; `len` is then a nominal epoch."""
+        """True if every index >= 0 gives a new image. `len` is then only the length of an epoch."""
 
     def __len__(self) -> int: ...
 
     def images(self, indices: Sequence[int]) -> UInt8[Tensor, "b 3 size size"]:
-        """The pictures at `indices`, sRGB 0..255. Raises IndexError outside the source."""
+        """Return the images at `indices`, sRGB 0..255. Raises IndexError for an index that is not in the source."""
 
     def describe(self) -> dict[str, Any]:
-        """What it is, ready for JSON: spec, split, size, n, endless, a fingerprint of the content, and more."""
+        """Describe the source in values that JSON can store.
+
+        The keys are spec, split, size, n, endless, fingerprint (a hash of the content) and others.
+        A resumed run compares the fingerprint, so that it does not continue on other data.
+        """
 
 
 @dataclass(frozen=True)
 class ArraySource:
-    """A source whose pictures lie ready in one array, usually a memory-mapped file.
+    """A source whose images are stored in one array, usually a memory-mapped file.
 
-    `rows[i]` is the row of `array` (rows, 3, size, size) that holds picture i.
+    Image i of the source is `array[rows[i]]`. `array` has the shape (n, 3, size, size).
     """
 
     name: str
@@ -74,7 +81,7 @@ class ArraySource:
 
 
 def description(source: Source, fingerprint: str) -> dict[str, Any]:
-    """The part of `describe()` that all sources share."""
+    """The part of `describe()` that is the same for all sources."""
     return {
         "spec": source.name,
         "split": source.split,
@@ -86,20 +93,22 @@ def description(source: Source, fingerprint: str) -> dict[str, Any]:
 
 
 def digest(parts: Iterable[object]) -> str:
-    """A short hash of the printed parts, the same on every machine."""
+    """A short hash of the `repr` of the parts. It is the same on every machine."""
     text = "\n".join(map(repr, parts))
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
 def check_split(split: str) -> None:
-    """Raise ValueError unless `split` is one of the three."""
+    """Raise ValueError if `split` is not the name of a split."""
     if split not in SPLITS:
-        raise ValueError(f"expected split {', '.join(SPLITS)}, got {split!r}")
+        raise ValueError(f"a split is one of {', '.join(SPLITS)}, got {split!r}")
 
 
 def check_for_training(source: Source) -> None:
-    """Raise ValueError for a source whose `for_training` is False, such as the gallery. Other sources need no such
-    attribute."""
+    """Raise ValueError for a source whose attribute `for_training` is False, such as the gallery.
+
+    A source without this attribute may be used for training.
+    """
     if not getattr(source, "for_training", True):
         raise ValueError(
             f"{source.name} is only for showing results, so it is not used for training or validation; "
@@ -108,9 +117,9 @@ def check_for_training(source: Source) -> None:
 
 
 def check_indices(indices: Sequence[int], n: int | None) -> np.ndarray:
-    """`indices` as int64, all inside 0..n-1 (`n` None: any index >= 0)."""
+    """Return `indices` as int64. Raises IndexError unless all are in 0..n-1 (or >= 0, if `n` is None)."""
     rows = np.asarray(indices, dtype=np.int64).reshape(-1)
     wrong = rows[(rows < 0) | (rows >= n)] if n is not None else rows[rows < 0]
     if len(wrong):
-        raise IndexError(f"expected an index from 0 to {'...' if n is None else n - 1}, got {wrong[0]}")
+        raise IndexError(f"expected an index from 0 {'upwards' if n is None else f'to {n - 1}'}, got {wrong[0]}")
     return rows

@@ -1,4 +1,7 @@
-"""Batches in an order that is a function of seed and step alone, so that a resumed run sees what it would have seen."""
+"""Training batches whose content depends only on the seed and the number of the batch.
+
+A resumed run therefore trains on the same batches as a run that was never interrupted.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +20,27 @@ from colorlib.devices import derive_seed, make_rng
 
 Prefetched = Generator[tuple[int, UInt8[Tensor, "b 3 size size"]], None, None]
 
-# Where a seed enters an endless source: below 2**30, so that a billion further indices still fit 32 bits.
+# An endless source is read from a first index that depends on the seed and is below this number. A billion further
+# indices then still fit 32 bits.
 ENDLESS_STARTS = 2**30
-# How much larger than its crops a photograph is kept: the paper trains on 256 px crops of images resized to 286 px.
+# The side of a stored photograph over that of its crops. The pix2pix paper (Isola et al. 2017, appendix 6.2) resizes
+# images to 286 px and trains on random crops of 256 px.
 CROP_MARGIN = 286 / 256
 
 
 class Batches:
-    """Training batches of a source: shuffled anew each epoch, cropped and flipped at random.
+    """Training batches of a source. The images are shuffled anew in each epoch, and cropped and flipped at random.
 
-    The crops are `size` to `zoom * size` px wide, as far as the source's pictures allow, and come at `size`.
-    `batch_size` is the global batch: of `world_size` processes, `rank` gets its contiguous share of every batch, with
-    the augmentation that one process alone would have given it. The last, partial batch of an epoch is dropped. A
-    source smaller than a batch shrinks the batch to the source, with a warning. An endless source is never repeated.
+    The side of a crop is between `size` and `zoom * size` pixels, but not larger than the stored image. Every crop is
+    resized to `size` pixels.
 
-    Raises ValueError for a size above the source's, or a batch that the processes cannot share evenly.
+    `batch_size` is the size of the global batch, which `world_size` processes share. The process `rank` gets a
+    contiguous part of every batch, with the same augmentation as if one process computed the whole batch. The last
+    batch of an epoch is dropped if it is not full. If the source has fewer images than a batch, the batch is made
+    smaller, with a warning. The images of an endless source are never repeated.
+
+    Raises ValueError if `size` is larger than the stored images, if the processes cannot share a batch evenly, or if
+    the source must not be used for training.
     """
 
     def __init__(
@@ -59,7 +68,7 @@ class Batches:
         self._order: tuple[int, Tensor] = (-1, torch.empty(0, dtype=torch.int64))
 
     def batch(self, k: int) -> UInt8[Tensor, "b 3 size size"]:
-        """Batch number k >= 0, this rank's share: sRGB 0..255."""
+        """Return the part of batch number k >= 0 that belongs to this rank, sRGB 0..255."""
         share = self.batch_size // self.world_size
         mine = slice(self.rank * share, (self.rank + 1) * share)
         images = self.source.images(self._indices(k)[mine].tolist())
@@ -67,15 +76,17 @@ class Batches:
         return torch.stack([self._view(*one) for one in zip(images, sides, corners, flips, strict=True)])
 
     def prefetch(self, start: int = 0, n_threads: int = 1, *, pin: bool = False) -> Prefetched:
-        """`(k, batch(k))` for k = start, start + 1, ... without end, prepared one or two ahead in other threads.
+        """Yield `(k, batch(k))` for k = start, start + 1, ... without end.
 
-        `pin` puts them into page-locked memory, from which a GPU fetches them while it computes.
+        Other threads prepare the next `n_threads + 1` batches while the training uses one. With `pin` the batches are
+        in page-locked memory, from which a GPU can copy them while it computes.
         """
 
         def prepare(k: int) -> UInt8[Tensor, "b 3 size size"]:
             return self.batch(k).pin_memory() if pin else self.batch(k)
 
         with ThreadPoolExecutor(n_threads, thread_name_prefix="colorlib-batches") as pool:
+            # The queue keeps the batches in order and limits how many are in memory.
             ahead = deque((k, pool.submit(prepare, k)) for k in range(start, start + n_threads + 1))
             try:
                 while True:
@@ -87,6 +98,7 @@ class Batches:
                 pool.shutdown(wait=True, cancel_futures=True)
 
     def _indices(self, k: int) -> Int[Tensor, " b"]:
+        """Which images are in batch k."""
         if self.source.endless:
             first = derive_seed(self.seed, "endless") % ENDLESS_STARTS
             return first + torch.arange(k * self.batch_size, (k + 1) * self.batch_size)
@@ -94,19 +106,26 @@ class Batches:
         return self._permutation(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
 
     def _permutation(self, epoch: int) -> Int[Tensor, " n"]:
-        known, order = self._order  # one tuple, read and replaced whole: threads never see half of it
+        """The order of the images in an epoch. The latest one is remembered."""
+        # Several threads call this. Epoch and order are one tuple that is replaced as a whole, so they always match.
+        known, order = self._order
         if known != epoch:
             order = torch.randperm(len(self.source), generator=make_rng(self.seed, "epoch", epoch))
             self._order = (epoch, order)
         return order
 
     def _augmentation(self, k: int) -> tuple[Int[Tensor, " b"], Int[Tensor, "b 2"], Int[Tensor, " b"]]:
-        """Sides, top left corners and flips (0 or 1) of the whole global batch: ranks agree with one process."""
+        """Draw the sides, top left corners and flips (0 or 1) of all crops of a batch.
+
+        They are drawn for the whole global batch, from a seed that only depends on k. Each rank then takes its part, so
+        that several processes augment a batch as one process would.
+        """
         sides = torch.full((self.batch_size,), self.size)
         if not self.augment:
             corners = torch.full((self.batch_size, 2), (self.source.size - self.size) // 2)
             return sides, corners, torch.zeros(self.batch_size, dtype=torch.int64)
         rng = make_rng(self.seed, "augment", k)
+        # Both branches give uniform corners. They draw different random numbers, so merging them would change old runs.
         if self.widest == self.size:
             corners = torch.randint(0, self.source.size - self.size + 1, (self.batch_size, 2), generator=rng)
         else:
@@ -118,20 +137,24 @@ class Batches:
     def _view(
         self, image: UInt8[Tensor, "3 stored stored"], side: int, corner: list[int], flip: int
     ) -> UInt8[Tensor, "3 size size"]:
+        """Cut the crop out of an image, resize it, and mirror it if `flip` is 1."""
         top, left = corner
         image = resize(image[:, top : top + side, left : left + side], self.size)
         return image.flip(-1) if flip else image
 
 
 def _fitting_batch_size(batch_size: int, source: Source, world_size: int) -> int:
-    """`batch_size`, or what the source has where that is less; always a multiple of `world_size`."""
+    """The batch size, made smaller if the source has fewer images. It is always a multiple of `world_size`."""
     if batch_size < 1 or batch_size % world_size:
-        raise ValueError(f"expected a batch size that {world_size} process(es) share evenly, got {batch_size}")
+        raise ValueError(f"expected a batch size that {world_size} process(es) can share evenly, got {batch_size}")
     if source.endless or len(source) >= batch_size:
         return batch_size
     shrunk = len(source) - len(source) % world_size
     if shrunk == 0:
-        raise ValueError(f"expected at least {world_size} pictures for {world_size} processes, got {len(source)}")
-    said = f"{source.name} has {len(source)} pictures: the batch of {batch_size} shrinks to {shrunk}"
+        raise ValueError(
+            f"{source.name} has {len(source)} images, fewer than one for each of the {world_size} processes; "
+            "use fewer processes"
+        )
+    said = f"{source.name} has only {len(source)} images, so the batch of {batch_size} shrinks to {shrunk}"
     warnings.warn(said, stacklevel=3)
     return shrunk

@@ -1,9 +1,11 @@
-"""Pictures are decoded once: prepared squares in a memory-mapped file, checked when opened, rebuilt when in doubt.
+"""The cache of prepared photographs: each photograph is decoded once, and its square is kept in a memory-mapped file.
 
-A prepared set is two files: `SIDE-KEY.npy`, uint8 `(n, 3, side, side)`, and `SIDE-KEY.json`, which says what each row
-holds and the checksum of the array. KEY hashes what the pictures were made from, so a changed source has another name.
-Both are written under another name and renamed when complete: two processes that prepare the same set at once, or one
-that dies half way, leave nothing broken behind.
+A prepared set is two files. `SIDE-KEY.npy` holds the squares, uint8 `(n, 3, side, side)`. `SIDE-KEY.json` says which
+photograph each row is, and holds the checksum of the array. KEY is a hash of what the squares were made from, so that a
+changed source gets another name. The checksum is compared whenever a set is opened, and a damaged set is made again.
+
+Both files are written under a temporary name and renamed when they are complete. So no broken set is left if two
+processes prepare the same set at once, or if a process is killed while it writes.
 """
 
 from __future__ import annotations
@@ -32,29 +34,31 @@ from colorlib.datasets.pictures import Picture, lack_of_colour, square
 from colorlib.errors import DataError, one_line
 from colorlib.files import replacing
 
-# Part of every key: raise it when the way in which pictures are prepared changes.
+# Part of every key. Raise the number when the preparation changes: sets in an old cache are then made again.
 FORMAT = "colorlib-prepared-2"
+# A larger share of unreadable files is an error, because the folder is then probably not what the user thinks it is.
 BAD_SHARE = 0.1
 DECODING_THREADS = 2
-CHUNK = 1 << 20
-# The checksum reads a file of up to 256 MiB whole, of a larger one 256 evenly spread MiB: well under a second.
+CHUNK = 1 << 20  # bytes
+# The checksum reads a file of up to 256 MiB completely. Of a larger file it reads 256 evenly spread pieces of 1 MiB,
+# which takes well under a second.
 CHECKED_CHUNKS = 256
-# How a message says in what way pictures have no colour.
+# The words of the messages for each result of `lack_of_colour`.
 LACKS = {
     "grey": "grey",
     "tinted": "in shades of one colour, as sepia prints",
     "half grey": "grey in one half, as a grey and a coloured picture side by side: cut them apart",
 }
-# Seconds after which a file under its temporary name has nobody who still writes it.
+# A temporary file that has not changed for so many seconds belongs to a process that was killed.
 ABANDONED = 24 * 3600
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Prepared pictures: `rows[i]` of `array` (rows, 3, side, side) has the name `names[i]` and the content `keys[i]`.
+    """A prepared set. Photograph i is `array[rows[i]]`, is named `names[i]`, and its content has the hash `keys[i]`.
 
-    `lacks[i]` is what `pictures.lack_of_colour` returned for picture i. `bad` gives the name of each picture that could
-    not be read, and why.
+    `array` has the shape (n, 3, side, side). `lacks[i]` is the result of `pictures.lack_of_colour` for photograph i.
+    `bad` maps the name of each file that could not be read to the reason.
     """
 
     array: np.ndarray
@@ -65,17 +69,18 @@ class Prepared:
     bad: dict[str, str]
 
     def as_source(self, name: str, split: str, details: dict[str, Any]) -> ArraySource:
-        """The pictures as a source, whose fingerprint is of their names and contents.
+        """Return the photographs as a source. Its fingerprint is a hash of their names and contents.
 
-        Pictures without colour are counted in a warning. Raises DataError for `train` if no picture has colour.
+        Photographs without colour are counted in a warning. Raises DataError if no photograph of `train` has colour.
         """
         without_colour = Counter(lack for lack in self.lacks if lack)
         if without_colour:
             counted = colour_summary(without_colour, len(self.lacks))
             if split == "train" and without_colour.total() == len(self.lacks):
-                raise DataError(f"{name}: {counted}: there is no colour to learn from")
+                raise DataError(f"{name}: {counted}, so there is no colour to learn from")
             warnings.warn(f"{name}, {split}: {counted}", stacklevel=4)
         details = details | {"without_colour": dict(without_colour)}
+        # Sorted, so that the fingerprint does not depend on the order in which the files were found.
         fingerprint = digest(sorted(zip(self.names, self.keys, strict=True)))
         return ArraySource(name, split, self.array, self.rows, fingerprint, details | {"bad": self.bad})
 
@@ -90,11 +95,14 @@ def prepare(
     drawn_from: int = 0,
     progress: bool = True,
 ) -> Prepared:
-    """The squares of `pictures()` from the cache in `folder`, after making them where they are not there.
+    """Open the prepared squares of `pictures()` in the cache `folder`. Make them first if they are not there.
 
-    `key` hashes what the pictures come from, `label` names the set in the cache and in messages. Bad pictures are left
-    out, with one warning that names them. Raises DataError where more than a tenth is bad (but a split that chance drew
-    from 10 pictures or more, `drawn_from`, may have one), or where the cache and the temporary folder are both full.
+    `key` is a hash of what the pictures are made from. `label` is the name of the set in the cache and in messages.
+    Files that cannot be read are left out, with one warning that names them.
+
+    Raises DataError if more than a tenth of the files cannot be read. There is one exception: if the split is a random
+    share of at least 10 files (`drawn_from`), one unreadable file is allowed, because a small split may get it by
+    chance. Raises DataError, too, if neither the cache nor the temporary folder has enough room.
     """
     key = digest([FORMAT, key, side])
     place = folder / _as_file_name(label)
@@ -109,7 +117,7 @@ def prepare(
 
 @dataclass(frozen=True)
 class _Job:
-    """What is to be prepared; see `prepare`."""
+    """The arguments of `prepare` that describe the set to make."""
 
     pictures: Sequence[Picture]
     side: int
@@ -118,20 +126,20 @@ class _Job:
     progress: bool
 
     def check(self, bad: dict[str, str]) -> None:
-        """Raise DataError where too many are bad."""
+        """Raise DataError if too many files cannot be read."""
         n = len(self.pictures)
         allowed = max(BAD_SHARE * n, 1 if BAD_SHARE * self.drawn_from >= 1 else 0)
         if len(bad) > allowed or len(bad) == n:
             raise DataError(
-                f"{bad_summary(self.label, bad, n)}; that is more than {BAD_SHARE:.0%}: repair or remove these files"
+                f"{bad_summary(self.label, bad, n)}; that is more than {BAD_SHARE:.0%}, so repair or remove these files"
             )
 
 
 def cache_folder(cache: str | Path | None, inputs: Path | None = None) -> Path:
-    """Where prepared pictures go: `cache`, else `$COLORLIB_CACHE`, else `~/.cache/colorlib`.
+    """The folder of prepared photographs: `cache`, else `$COLORLIB_CACHE`, else `~/.cache/colorlib`.
 
-    A temporary folder, with a warning, where that cannot be written or lies below the folder `inputs`, which is never
-    written to.
+    If this folder cannot be written, or is inside the folder `inputs`, return a temporary folder and warn. Nothing is
+    ever written into `inputs`, which are the user's own files.
     """
     folder = Path(cache or os.environ.get("COLORLIB_CACHE") or Path("~") / ".cache" / "colorlib").expanduser()
     reason = _unusable(folder, inputs)
@@ -141,20 +149,20 @@ def cache_folder(cache: str | Path | None, inputs: Path | None = None) -> Path:
 
 
 def bad_summary(label: str, bad: dict[str, str], total: int) -> str:
-    """One line that names the first few bad pictures and counts the rest."""
+    """One line that names the first five files that cannot be read, with the reasons, and counts the others."""
     named = "; ".join(f"{name} ({why})" for name, why in itertools.islice(bad.items(), 5))
     more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-    return f"{label}: {len(bad)} of {total} pictures cannot be read and are left out: {named}{more}"
+    return f"{label}: {len(bad)} of {total} photographs cannot be read and are left out: {named}{more}"
 
 
 def colour_summary(without_colour: Counter[str], total: int) -> str:
-    """One line that counts the pictures without colour, by the way in which they lack it."""
+    """One line that counts the photographs without colour, separately for each kind (grey, tinted, half grey)."""
     counted = ", ".join(f"{n:,} {LACKS[lack]}" for lack, n in without_colour.items())
-    return f"{without_colour.total():,} of {total:,} pictures have no colour ({counted})"
+    return f"{without_colour.total():,} of {total:,} photographs have no colour ({counted})"
 
 
 def checksum(path: Path) -> int:
-    """CRC-32 of the file, of which a large one is read in evenly spread chunks; the size counts too."""
+    """CRC-32 of a file's size and content. Of a large file only evenly spread chunks and the end are read."""
     size = path.stat().st_size
     chunks = range(0, size, CHUNK)
     if len(chunks) > CHECKED_CHUNKS:
@@ -168,7 +176,7 @@ def checksum(path: Path) -> int:
 
 
 def _open(stem: Path, side: int) -> Prepared | None:
-    """The prepared set under this name, or None where it is missing, damaged or of another shape."""
+    """Open the prepared set of this name. Return None if it is missing, damaged or of another shape."""
     path = stem.with_suffix(".npy")
     try:
         index = json.loads(stem.with_suffix(".json").read_text("utf-8"))
@@ -182,13 +190,13 @@ def _open(stem: Path, side: int) -> Prepared | None:
         fits = fits and all(0 <= row < len(array) for row in rows)
         fits = fits and all(isinstance(text, str) for text in (*names, *keys, *bad.keys(), *bad.values()))
         fits = fits and all(lack in ("", *LACKS) for lack in lacks)
-    except Exception:  # whatever is wrong with them, they can be made anew
+    except Exception:  # whatever is wrong with the files, the set can be made again
         return None
     return Prepared(array, rows, names, keys, lacks, bad) if fits else None
 
 
 def _build_somewhere(job: _Job, stem: Path) -> Prepared:
-    """Build where the cache is; if it will not take the files (full, read-only, a quota), in a temporary folder."""
+    """Build the set in the cache. If the cache cannot be written (full, read-only, a quota), use a temporary folder."""
     try:
         return _build(job, stem)
     except OSError as error:
@@ -198,14 +206,16 @@ def _build_somewhere(job: _Job, stem: Path) -> Prepared:
     except OSError as error:
         need = len(job.pictures) * 3 * job.side**2 / 2**20
         raise DataError(
-            f"{job.label}: {need:.0f} MiB of prepared pictures fit neither the cache nor {place} "
-            f"({error.strerror or error}); set COLORLIB_CACHE to a folder with room"
+            f"{job.label}: {need:.0f} MiB of prepared photographs fit neither the cache nor {place} "
+            f"({error.strerror or error}); set COLORLIB_CACHE to a folder with enough free space"
         ) from error
 
 
 def _build(job: _Job, stem: Path) -> Prepared:
-    """Decode all, write array and index under their final names, and open them."""
+    """Decode all pictures, write the array and its index, and open them."""
     stem.parent.mkdir(parents=True, exist_ok=True)
+    # The array is renamed before its index. A set without its index counts as missing, so a crash between the two
+    # renames does no harm.
     with replacing(stem.with_suffix(".npy")) as array_path:
         good, bad = _write_array(job, array_path)
         index = {"format": FORMAT, "checksum": checksum(array_path), "pictures": good, "bad": bad}
@@ -214,14 +224,17 @@ def _build(job: _Job, stem: Path) -> Prepared:
     _remove_outdated(stem)
     prepared = _open(stem, job.side)
     if prepared is None:
-        raise OSError(f"what was written to {stem}.npy does not read back")
+        raise OSError(f"the file {stem}.npy was written but cannot be read")
     return prepared
 
 
 def _write_array(job: _Job, path: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Write a row for each picture, zeros for a bad one; returns the good ones and why each bad one is bad.
+    """Write one row for each picture. A picture that cannot be read gets a row of zeros, which no source refers to.
 
-    Written as a plain file and not through a memory map: on a full disk that is an error and not a crash.
+    Returns the entries of the index for the pictures that were read, and the reason for each that was not.
+
+    The array is written as a plain file and not through a memory map. On a full disk the plain file raises an OSError,
+    while a memory map would end the process with a bus error.
     """
     good: list[dict[str, Any]] = []
     bad: dict[str, str] = {}
@@ -242,12 +255,16 @@ def _write_array(job: _Job, path: Path) -> tuple[list[dict[str, Any]], dict[str,
 
 
 def _decode_all(job: _Job) -> Iterator[tuple[np.ndarray | None, str]]:
-    """In order, decoded in threads (Pillow lets go of the interpreter while it works), a bounded number ahead."""
-    quiet = {} if job.progress else {"disable": True}  # not disable=False: that would overrule TQDM_DISABLE
-    bar = tqdm(total=len(job.pictures), desc=f"preparing {job.label}", unit="picture", **quiet)
+    """Decode the pictures in threads and yield the results in order.
+
+    Threads help although Python runs one at a time, because Pillow releases the interpreter's lock while it decodes.
+    """
+    quiet = {} if job.progress else {"disable": True}  # `disable=False` would overrule the variable TQDM_DISABLE
+    bar = tqdm(total=len(job.pictures), desc=f"preparing {job.label}", unit="photo", **quiet)
     with bar, ThreadPoolExecutor(DECODING_THREADS) as pool, warnings.catch_warnings():
-        # Pillow warns about odd EXIF data and large images picture by picture; what matters comes as one summary.
+        # Pillow would warn about odd EXIF data or large images once for each file. `bad_summary` reports what matters.
         warnings.simplefilter("ignore")
+        # In portions of 64, because `pool.map` would otherwise decode everything at once and fill the memory.
         for start in range(0, len(job.pictures), 64):
             for result in pool.map(lambda picture: _decode(picture, job.side), job.pictures[start : start + 64]):
                 bar.update()
@@ -255,32 +272,29 @@ def _decode_all(job: _Job) -> Iterator[tuple[np.ndarray | None, str]]:
 
 
 def _decode(picture: Picture, side: int) -> tuple[np.ndarray | None, str]:
-    """Square and content key; for a bad picture None and the reason."""
+    """Return the square of a picture and the hash of its content. If it cannot be read, return None and the reason."""
     try:
         image, key = picture.load()
         with image:
             return square(image, side), key
-    except Exception as error:  # a damaged file makes Pillow's decoders raise almost anything
+    except Exception as error:  # Pillow's decoders raise almost any exception for a damaged file
         return None, one_line(error).removeprefix("cannot read the image: ")
 
 
 def _remove_outdated(stem: Path) -> None:
-    """Remove sets of this side made from an earlier state of the source, and what a killed process left half done.
-
-    One that is still open elsewhere may refuse, and stays.
-    """
+    """Delete sets of this side that were made from an earlier state of the source, and files of killed processes."""
     side = stem.name.partition("-")[0]
     outdated = [path for path in stem.parent.glob(f"{side}-*") if path.stem != stem.name]
     abandoned = [path for path in stem.parent.glob(".*.tmp") if time.time() - path.stat().st_mtime > ABANDONED]
     for path in outdated + abandoned:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # Windows does not delete a file that another process has open
             path.unlink()
 
 
 def _unusable(folder: Path, inputs: Path | None) -> str | None:
-    """Why `folder` cannot be the cache, None if it can."""
+    """The reason why `folder` cannot be the cache. None if it can be."""
     if inputs is not None and folder.resolve().is_relative_to(inputs.resolve()):
-        return f"the cache {folder} lies below the input {inputs}"
+        return f"the cache {folder} is inside the folder {inputs} that it would be made from"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -290,9 +304,10 @@ def _unusable(folder: Path, inputs: Path | None) -> str | None:
 
 
 def _fall_back(reason: str) -> Path:
+    """Warn, with the reason, that a temporary folder is used as the cache, and return this folder."""
     folder = Path(_temporary_folder().name)
     warnings.warn(
-        f"{reason}: prepared pictures go to {folder} and last as long as this process; "
+        f"{reason}, so prepared photographs are kept in {folder} until this process ends; "
         "set COLORLIB_CACHE to a folder that can be written",
         stacklevel=4,
     )
@@ -301,11 +316,11 @@ def _fall_back(reason: str) -> Path:
 
 @functools.cache
 def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """One for the process, removed at its end."""
+    """One temporary folder for the whole process, which is deleted when the process ends."""
     return tempfile.TemporaryDirectory(prefix="colorlib-cache-", ignore_cleanup_errors=True)
 
 
 def _as_file_name(label: str) -> str:
-    """Readable and unique: `folder:/my photos` becomes `folder-my-photos-1a2b3c4d`."""
+    """A readable and unique file name for a label: `folder:/my photos` becomes `folder-my-photos-1a2b3c4d`."""
     readable = "".join(c if c.isascii() and c.isalnum() else "-" for c in label)[-40:].strip("-")
     return f"{readable}-{digest([label])[:8]}"

@@ -1,4 +1,4 @@
-"""Any folder of photographs as a source, split by the names of its folders or by the content of the files."""
+"""A folder of photographs as a source. Its splits are its subfolders train, val and test, or a share by content."""
 
 from __future__ import annotations
 
@@ -20,18 +20,21 @@ from colorlib.datasets.splits import split_folders
 from colorlib.errors import DataError
 from colorlib.files import count_not_read, find_files, picture_suffixes, replacing
 
-# Of the pictures that no folder assigns to a split: 80 % train, 10 % val, 10 % test.
+# Photographs that no folder assigns to a split are cut into 80 % train, 10 % val and 10 % test.
 CUTS = (0.8, 0.9)
 HASH = re.compile("[0-9a-f]{32}")
-# Out of about seventy, those that a message names.
+# The suffixes that a message names. About seventy are read.
 COMMON_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".bmp", ".gif")
-# Of the folders of a split, those that a line about it names.
+# A message names at most this many of the folders of a split.
 NAMED_FOLDERS = 4
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file below the root: its path with forward slashes, size in bytes and time of the last change."""
+    """A file below the root folder: its path with forward slashes, its size in bytes and the time of its last change.
+
+    The time is in nanoseconds.
+    """
 
     path: str
     size: int
@@ -41,24 +44,27 @@ class Entry:
 def open_folder(
     root: str | Path, side: int, split: str, *, cache: str | Path | None = None, progress: bool = True
 ) -> ArraySource:
-    """The photographs below `root`, of any nesting and any format that Pillow reads, as squares of `side` px.
+    """Open the photographs in `root` and its subfolders, in any format that Pillow reads, as squares of `side` px.
 
-    Folders named train, val and test, or as `splits` understands, are the splits. A missing split is cut by content
-    hash from the training folder, or from everything outside of the other splits if there is no training folder.
-    `describe()` tells under `made_from` and `notes` how the split came about. Files that cannot be read are named,
-    counted and left out; photographs of a kind that is not read, such as HEIC, are counted in a warning.
-    Raises FileNotFoundError without `root`; DataError without pictures, where more than a tenth is bad, or where it is
-    unclear which split a folder is.
+    Folders named train, val and test, or by other usual names (see `splits`), are the splits. If a split has no folder,
+    it is a share of the training folder, chosen by a hash of the content. If there is no training folder either, it is
+    a share of the files outside of the folders of the other splits. `describe()` tells under `made_from` and `notes`
+    how the split was made.
+
+    Files that cannot be read are left out and named in a warning. Photographs of a format that is not supported, such
+    as HEIC, are counted in a warning.
+
+    Raises FileNotFoundError if there is no folder `root`. Raises DataError if the split has no photographs, if more
+    than a tenth of them cannot be read, or if it is unclear which split a folder is.
     """
     root = Path(root).expanduser()
     if not root.is_dir():
-        raise FileNotFoundError(f"expected a folder with photographs, got {root}, which is no folder; check the path")
+        raise FileNotFoundError(f"there is no folder {root}; check the path of the photographs")
     folder = cache_folder(cache, root)
     share = _share_of(split, root, folder, progress)
     if not share.entries:
-        looked_for = f"{', '.join(COMMON_SUFFIXES)} and the like, in all subfolders"
-        said = "; ".join([f"looked for {looked_for}", *share.notes])
-        raise DataError(f"expected pictures for {split} in {root}, found none; {said}")
+        said = "; ".join([f"looked for {', '.join(COMMON_SUFFIXES)} and similar files in all subfolders", *share.notes])
+        raise DataError(f"{root} has no photographs for the split {split}; {said}")
     prepared = prepare(
         lambda: [picture_file(root / entry.path, entry.path) for entry in share.entries],
         side,
@@ -75,7 +81,7 @@ def open_folder(
 
 
 def scan(root: Path) -> list[Entry]:
-    """All files below `root` that carry the suffix of a picture, sorted by path."""
+    """All files below `root` whose suffix is that of an image format that can be read, sorted by path."""
     return _named_as_pictures(list_files(root))
 
 
@@ -91,18 +97,20 @@ def list_files(root: Path) -> list[Entry]:
 
 
 def cut_by_content(hashes: list[str]) -> list[str]:
-    """The split of each file given the hash of its content: equal content, equal split, whatever the file is called.
+    """Choose the split of each file from the hash of its content. Files of equal content get the same split.
 
-    A hash, read as a number in 0..1, falls below 0.8 (train), 0.9 (val) or above, so that adding files moves none that
-    was there. Only in a set so small that chance would leave a split empty, its nearest neighbour in hash moves over.
-    Raises DataError for fewer than three different pictures.
+    The hash is read as a number in 0..1. Below 0.8 the file is for training, below 0.9 for validation, otherwise for
+    test. So files that are added later do not change the split of the others. Only if a set is so small that a split
+    would be empty, the file whose hash is nearest to that split is moved into it.
+    Raises DataError if there are fewer than three different hashes.
     """
     ranked = sorted(set(hashes))
     if len(ranked) < len(SPLITS):
         raise DataError(
             f"expected at least 3 different pictures to cut into train, val and test, got {len(ranked)}; "
-            "add pictures, or sort them into folders train, val and test"
+            "add photographs, or move them into folders named train, val and test"
         )
+    # How many of the sorted hashes are below each cut, and then where val and test begin: each split gets at least one.
     below = [int(np.sum([_as_fraction(h) < cut for h in ranked])) for cut in CUTS]
     first_val = min(max(below[0], 1), len(ranked) - 2)
     first_test = min(max(below[1], first_val + 1), len(ranked) - 1)
@@ -112,7 +120,7 @@ def cut_by_content(hashes: list[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class _Share:
-    """The files of a split, how many files they were drawn from, and how that came about, in words."""
+    """The files of a split, the number of files that they were chosen from, and a text that says how."""
 
     entries: list[Entry]
     drawn_from: int
@@ -121,17 +129,22 @@ class _Share:
 
 
 def _share_of(split: str, root: Path, folder: Path, progress: bool) -> _Share:
-    """The files in the folders of `split` if there are any, otherwise a hash-based share of the training files, or of
-    the files outside of all splits where no folder is for training."""
+    """The files of a split.
+
+    These are the files in the folders of the split if such folders exist. Otherwise they are a hash-based share of the
+    training folders or, without training folders, of the files outside of the folders of all splits.
+    """
     files = list_files(root)
     entries = _named_as_pictures(files)
     folders = split_folders(entry.path for entry in entries)
+    # The files in the folders of each split. Those under "" are in no such folder.
     own: dict[str, list[Entry]] = {name: [] for name in (*SPLITS, "")}
     for entry in entries:
         above = map(str, PurePosixPath(entry.path).parents)
         own[next((folders[place] for place in above if place in folders), "")].append(entry)
-    standing = [name for name in SPLITS if own[name]]
+    standing = [name for name in SPLITS if own[name]]  # the splits that have folders of their own
     notes = (*count_not_read(file.path for file in files), *_unused(own, standing))
+    # The training folders are used whole only if val and test have folders, too. Otherwise these take their share.
     if split in standing and (split != "train" or len(standing) == len(SPLITS)):
         return _Share(own[split], len(own[split]), _named_folders(folders, split), notes)
     pool_of = "train" if "train" in standing else ""
@@ -139,7 +152,7 @@ def _share_of(split: str, root: Path, folder: Path, progress: bool) -> _Share:
     if not pool:
         return _Share([], 0, "", notes)
     cuts = cut_by_content(_content_hashes(root, pool, folder, progress))
-    # A split with a folder of its own takes nothing from the pool: its share stays in train.
+    # A split with folders of its own takes no share of the pool: that share stays in train.
     cuts = ["train" if cut in standing else cut for cut in cuts]
     chosen = [entry for entry, cut in zip(pool, cuts, strict=True) if cut == split]
     place = _named_folders(folders, "train") if pool_of else "outside of the folders of splits" if standing else "found"
@@ -154,16 +167,18 @@ def _named_folders(folders: dict[str, str], split: str) -> str:
 
 
 def _unused(own: dict[str, list[Entry]], standing: list[str]) -> tuple[str, ...]:
-    """A note on the pictures that are in no split although other folders are for training."""
+    """A note on photographs that are not used, because there are training folders and they are in no split's folder."""
     if "train" not in standing or not own[""]:
         return ()
-    return (f"{len(own['']):,} pictures outside of the folders of splits are not used, as {own[''][0].path}",)
+    example = own[""][0].path
+    return (f"{len(own['']):,} photographs outside of the folders of splits are not used, for example {example}",)
 
 
 def _content_hashes(root: Path, entries: list[Entry], folder: Path, progress: bool) -> list[str]:
-    """The hash of each file, remembered in the cache so that an unchanged file is read once."""
+    """The hash of the content of each file. The cache keeps the hashes, so that an unchanged file is read only once."""
     memory = folder / f"hashes-{digest([str(root.resolve())])[:16]}.json"
     known = _read_json(memory)
+    # A file counts as unchanged if its path, size and time of change are the same.
     stamps = [f"{entry.path}|{entry.size}|{entry.changed}" for entry in entries]
     quiet = {} if progress else {"disable": True}
     new = [(stamp, entry) for stamp, entry in zip(stamps, entries, strict=True) if stamp not in known]
@@ -175,7 +190,7 @@ def _content_hashes(root: Path, entries: list[Entry], folder: Path, progress: bo
 
 
 def _hash_file(path: Path) -> str:
-    """A file that cannot be read is hashed by its name: it is reported when the pictures are prepared."""
+    """The hash of a file's content. For a file that cannot be read it is the hash of its name. `prepare` reports it."""
     try:
         return content_hash(path.read_bytes())
     except OSError:
@@ -183,11 +198,12 @@ def _hash_file(path: Path) -> str:
 
 
 def _as_fraction(hexadecimal: str) -> float:
+    """A hash as a number in 0..1. Its first 13 hexadecimal digits are 52 bits, which a float holds exactly."""
     return int(hexadecimal[:13], 16) / 16**13
 
 
 def _entry(root: Path, path: Path) -> Entry | None:
-    """None for what is no file: a broken link, a pipe."""
+    """The entry of a file. None for a path that is not a regular file, such as a broken link or a pipe."""
     if not path.is_file():
         return None
     status = path.stat()
@@ -195,7 +211,7 @@ def _entry(root: Path, path: Path) -> Entry | None:
 
 
 def _read_json(path: Path) -> dict[str, str]:
-    """The hashes that are remembered; what is damaged is forgotten."""
+    """Read the remembered hashes. Damaged entries, or a damaged file, are left out and computed again."""
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -205,6 +221,6 @@ def _read_json(path: Path) -> dict[str, str]:
 
 
 def _write_json(path: Path, content: dict[str, str]) -> None:
-    """Remembering the hashes only saves time, so a failure to write them is ignored."""
+    """Write the hashes. They only save time, so a failure to write them is ignored."""
     with contextlib.suppress(OSError), replacing(path) as temporary:
         temporary.write_text(json.dumps(content), "utf-8")

@@ -1,7 +1,8 @@
-"""The gallery: photographs that ship with the package to show what a colouring looks like.
+"""The gallery: photographs that ship with the package and show what a network's colours look like.
 
-No network is trained on the gallery or chosen by it, so that the results on it are those of unseen photographs.
-Five of its photographs are also in the source `photos`; `gallery_photos(without="photos")` leaves these out.
+No network is trained on the gallery or selected by its results on the gallery. So the gallery shows what a network does
+with photographs that it has never seen. Five of the photographs are also in the source `photos`.
+`gallery_photos(without="photos")` leaves these five out.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ FOLDER = Path(str(files("colorlib").joinpath("gallery")))
 
 @dataclass(frozen=True)
 class GalleryPhoto:
-    """A row of the table in CREDITS.md."""
+    """A photograph of the gallery: one row of the table in CREDITS.md."""
 
     name: str
     kind: str
@@ -38,11 +39,11 @@ class GalleryPhoto:
 
     @property
     def file(self) -> Path:
-        """The JPEG, at most 640 px on its long side."""
+        """The path of the JPEG file, whose long side has at most 640 px."""
         return FOLDER / f"{self.name}.jpg"
 
     def open(self) -> Image.Image:
-        """The whole photograph, decoded, as RGB."""
+        """Decode the whole photograph as RGB."""
         with Image.open(self.file) as image:
             return image.convert("RGB")
 
@@ -53,6 +54,7 @@ class GallerySource(ArraySource):
 
     photos: tuple[GalleryPhoto, ...] = ()
     for_training: ClassVar[bool] = False
+    """`check_for_training` reads this and refuses the source for training and validation."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,24 +66,25 @@ class GallerySource(ArraySource):
 
 
 def gallery_photos(without: str = "") -> tuple[GalleryPhoto, ...]:
-    """The photographs of the gallery, except those that the data source `without` contains regions of.
+    """The photographs of the gallery, except those of which the data source `without` contains regions.
 
     A network that was trained on the source `photos` may only be shown on `gallery_photos(without="photos")`.
     """
+    # CREDITS.md is the only list of the photographs, so that a photograph cannot be added without its credits.
     rows = [line for line in (FOLDER / "CREDITS.md").read_text("utf-8").splitlines() if line.startswith("| ")]
     photos = [GalleryPhoto(*(cell.strip() for cell in row.strip("|").split("|"))) for row in rows[1:]]
     return tuple(photo for photo in photos if not without or photo.also_in != without)
 
 
 def open_gallery(side: int, split: str = "test", *, without: str = "") -> GallerySource:
-    """The photographs of `gallery_photos(without)` as squares of `side` px.
+    """Open the photographs of `gallery_photos(without)` as squares of `side` px.
 
     Every photograph is in the test split. `train`, the default of `open_source`, is accepted and also gives the test
-    split, but the source cannot be trained on. Raises ValueError for `val`.
+    split, but the source cannot be used for training. Raises ValueError for `val`.
     """
     if split == "val":
         raise ValueError(
-            "gallery has no val split: it is only for showing results, and not used for training or validation; "
+            "gallery has no val split, because it is only for showing results and not for training or validation; "
             "choose another source, for example folder:PATH"
         )
     photos = gallery_photos(without)

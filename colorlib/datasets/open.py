@@ -1,4 +1,4 @@
-"""The one table in which the name of a source becomes a source."""
+"""Open a source by its name. This module has the only table of the names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from colorlib.datasets.scenes import SceneSource
 
 @dataclass(frozen=True)
 class Request:
-    """What `open_source` was asked for; `place` is what follows the colon, `side` the side of a stored picture."""
+    """The arguments of `open_source`. `place` is the text after the colon, `side` the side of a stored image in px."""
 
     place: str
     side: int
@@ -46,18 +46,19 @@ def open_source(
     progress: bool = True,
     margin: float = 1.0,
 ) -> Source:
-    """The pictures that `spec` names, as squares of `round(size * margin)` px.
+    """Open the source that `spec` names, with images of `round(size * margin)` px on each side.
 
     `spec` is one of `scenes`, `photos`, `gallery`, `folder:PATH`, `kaggle:PATH`, `imagenette`, `flowers102`, `pets`,
-    `stl10`. `margin` above 1 leaves room for random crops (the paper: 286 / 256). `cache` is the folder for prepared
-    pictures, by default `$COLORLIB_CACHE`, else `~/.cache/colorlib`. Nothing is ever downloaded.
+    `stl10`. A `margin` above 1 makes the images larger than the training size, so that there is room for random crops
+    (in the pix2pix paper 286 / 256). `cache` is the folder for prepared photographs, by default `$COLORLIB_CACHE`, else
+    `~/.cache/colorlib`. This function never downloads anything.
 
-    Raises ValueError for a wrong spec, split, size or margin, FileNotFoundError for what is not on disk, DataError for
-    what is there and cannot be used.
+    Raises ValueError for a wrong spec, split, size or margin, FileNotFoundError if the data are not on disk, and
+    DataError if they are there but cannot be used.
     """
     check_split(split)
     if size < 1 or margin < 1:
-        raise ValueError(f"expected size and margin of at least 1, got size {size} and margin {margin}")
+        raise ValueError(f"size and margin must be at least 1, got size {size} and margin {margin}")
     kind, _, place = spec.partition(":")
     request = Request(place, round(size * margin), split, cache, progress)
     if kind in OPENERS and bool(place) == (kind in WITH_PATH):
@@ -67,16 +68,17 @@ def open_source(
     hint = (
         f"; for the photographs in this folder use folder:{spec}" if spec and Path(spec).expanduser().is_dir() else ""
     )
-    raise ValueError(f"expected a source out of {', '.join(SPECS)}, got {spec!r}{hint}")
+    raise ValueError(f"expected one of the sources {', '.join(SPECS)}, got {spec!r}{hint}")
 
 
 def list_sources(root: str | Path | None = None) -> list[dict[str, str]]:
-    """A row for each source: `name`, `what`, `licence`, `size`, `on_disk` ("yes", "no", or "yours" for a PATH).
+    """Return a row for each source: `name`, `what`, `licence`, `size` and `on_disk`.
 
-    `root` is where downloads are, by default `$COLORLIB_DATA`, else `data`.
+    `size` is that of the download. `on_disk` is "yes" or "no", or "yours" if the name contains a PATH that you choose.
+    `root` is the folder of the downloads, by default `$COLORLIB_DATA`, else `data`.
     """
     rows = [
-        _row("scenes", "small landscapes drawn by code, without end", "MIT, part of colorlib", "none", "yes"),
+        _row("scenes", "small landscapes drawn by code, unlimited in number", "MIT, part of colorlib", "none", "yes"),
         _row(
             "photos",
             "five colour photographs inside scikit-image",
@@ -86,12 +88,12 @@ def list_sources(root: str | Path | None = None) -> list[dict[str, str]]:
         ),
         _row(
             "gallery",
-            f"{len(gallery_photos())} photographs to show results on, never to train on",
+            f"{len(gallery_photos())} photographs for showing results, not for training",
             "free, see colorlib/gallery/CREDITS.md",
             "none",
             "yes",
         ),
-        _row("folder:PATH", "your own photographs, any nesting and format", "yours", "yours", "yours"),
+        _row("folder:PATH", "your own photographs, of any format and in any subfolders", "yours", "yours", "yours"),
         _row(
             "kaggle:PATH",
             "25,000 photographs as L and ab arrays, 224 px (shravankumar9892/image-colorization)",

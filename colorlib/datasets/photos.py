@@ -1,8 +1,8 @@
-"""The colour photographs that come inside the scikit-image package: enough to see learning without a download.
+"""The colour photographs inside the scikit-image package. A generator can be seen to learn on them without a download.
 
-One picture gives all three splits: it is cut into vertical bands, and crops never cross from a band of one split into
-one of another. So what is held out shows the same things in the same light as what is trained on: a fair check that a
-generator learns, and no measure of how it does on other photographs.
+Each photograph is cut into vertical bands, and each band belongs to one split. A crop never reaches into another band.
+The held-out bands still show the same things in the same light as the bands for training. They are a fair check that a
+generator learns, but do not measure how well it colours other photographs.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from colorlib.datasets.base import check_indices, description, digest
 from colorlib.datasets.pictures import content_hash
 
 PICTURES = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
-# Bands from left to right as shares of the width.
+# The bands from left to right: split, left edge and right edge. The edges are shares of the photograph's width.
 BANDS = (("train", 0.0, 0.36), ("test", 0.36, 0.56), ("train", 0.56, 0.90), ("val", 0.90, 1.0))
-# Sides of crops as shares of the band's width, and how far the next crop is from the last one, in sides.
+# For each split, the sides of its crops as shares of the band's width, and the distance of neighbouring crops as a
+# share of their side.
 CROPS = {"train": ((1.0, 0.75, 0.55), 0.2), "val": ((1.0,), 0.5), "test": ((1.0,), 0.5)}
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of picture number `picture`: left and top corner and side in pixels."""
+    """A square in photograph number `picture`: its left and top edges and its side in pixels."""
 
     picture: int
     left: float
@@ -41,7 +42,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class PhotoSource:
-    """Crops of the bundled photographs, resized when asked for."""
+    """Crops of the photographs in scikit-image. They are resized when `images` is called."""
 
     split: str
     size: int
@@ -57,7 +58,7 @@ class PhotoSource:
         return torch.from_numpy(np.stack(pixels).transpose(0, 3, 1, 2).copy())
 
     def describe(self) -> dict[str, Any]:
-        """The fingerprint is of the crops and of the files they are cut from."""
+        """Describe the source. The fingerprint is a hash of the crops and of the files that they are cut from."""
         contents = [content_hash(_file(name).read_bytes()) for name in PICTURES]
         note = "held-out regions of the same pictures" if self.split != "train" else "regions of five pictures"
         return description(self, digest([self.split, *self.crops, *contents])) | {
@@ -72,13 +73,13 @@ class PhotoSource:
 
 
 def open_photos(side: int, split: str) -> PhotoSource:
-    """Crops of `split` in squares of `side` px, evenly spread over scikit-image's colour photographs."""
+    """Open the crops of a split as squares of `side` px, evenly spread over scikit-image's colour photographs."""
     crops = [crop for i, picture in enumerate(_pictures()) for crop in _crops(i, picture.width, picture.height, split)]
     return PhotoSource(split, side, tuple(crops))
 
 
 def _crops(number: int, width: int, height: int, split: str) -> list[Crop]:
-    """All crops of one picture that lie inside the bands of a split: a grid for each size."""
+    """All crops of one photograph that lie inside the bands of a split. The crops of each size form a grid."""
     shares, stride = CROPS[split]
     found = []
     for band, start, end in BANDS:
@@ -91,19 +92,19 @@ def _crops(number: int, width: int, height: int, split: str) -> list[Crop]:
 
 
 def _grid(start: float, end: float, side: float, stride: float) -> list[float]:
-    """Where crops of `side` begin between `start` and `end`: evenly, at most about `stride` sides apart."""
+    """Where crops begin between `start` and `end`: evenly spaced, about `stride` times `side` apart."""
     room = end - start - side
     return [float(x) for x in np.linspace(start, start + room, 1 + round(room / (stride * side)))]
 
 
 def _file(name: str) -> Any:
-    """Inside the installed package; scikit-image's own loaders might go on line for it."""
+    """A file inside the installed package. It is opened directly, because scikit-image's loaders may download files."""
     return files("skimage.data").joinpath(name)
 
 
 @functools.cache
 def _pictures() -> tuple[Image.Image, ...]:
-    """Decoded once a process: about 1.2 megapixels."""
+    """The photographs, decoded once for each process. Together they have about 1.2 megapixels."""
     decoded = []
     for name in PICTURES:
         with _file(name).open("rb") as file, Image.open(file) as image:

@@ -1,4 +1,4 @@
-"""A photograph of any format, mode and shape becomes a square of sRGB uint8."""
+"""Turn a photograph of any format, mode and shape into a square uint8 sRGB image, and tell whether it has colour."""
 
 from __future__ import annotations
 
@@ -20,27 +20,28 @@ from colorlib.errors import DataError
 from colorlib.files import UNREADABLE_FORMATS
 from colorlib.images import ReadImage, over_limit, read_image, why_no_image
 
-# JPEG can be decoded at 1/2, 1/4 or 1/8 for less work; twice the wanted size is left for the antialiasing filter.
+# A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, which is faster. The decoded image stays at least twice as large
+# as the square, because the antialiasing filter needs more pixels than it produces.
 DRAFT_MARGIN = 2
 
-# Of `lack_of_colour`: the side at which a picture is examined, and thresholds in units of Lab.
+# Constants of `lack_of_colour`: the side at which a photograph is examined, and thresholds in units of L*, a* and b*.
 COLOUR_SIDE = 32
-GREY_CHROMA = 3.0  # less is grey
-TINT_SPREAD = 3.5  # less beside the mean colour of its lightness is one tint
-FLAT = 4.0  # with less spread of lightness, nothing can be said about a tint
-VIVID = 60.0  # with more chroma it is no old print
+GREY_CHROMA = 3.0  # a photograph with less chroma is grey
+TINT_SPREAD = 3.5  # a photograph is tinted if its colours differ by less from the mean colour of their lightness
+FLAT = 4.0  # if the lightness varies less than this, a tint cannot be told from one plain colour
+VIVID = 60.0  # a photograph with more chroma is not an old print
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that can be loaded: `load()` gives the image, and a key that changes when its content does."""
+    """A picture that can be loaded. `load()` returns the opened image and a key that changes if the content changes."""
 
     name: str
     load: Callable[[], tuple[Image.Image, str]]
 
 
 def picture_file(path: Path, name: str) -> Picture:
-    """The picture in a file, read once, with the hash of its bytes as the key."""
+    """The picture in a file. Its key is the hash of the file's bytes."""
 
     def load() -> tuple[Image.Image, str]:
         content = path.read_bytes()
@@ -60,13 +61,16 @@ def content_hash(content: bytes) -> str:
 
 
 def square(image: Image.Image, side: int) -> UInt8[np.ndarray, "3 side side"]:
-    """The central square of an image as it was opened, upright sRGB, antialiased to `side` px, transparency on white.
+    """The central square of an opened image as upright sRGB, resized to `side` px with antialiasing.
 
-    The same as resizing the short side and cropping the centre, but an image of 1 x 5000 px costs no more than another.
-    Raises DataError for a damaged image or a format that is none of pictures.
+    Transparent parts become white. The result is the same as that of resizing the short side to `side` and cropping the
+    centre. But only the square is resized, because an image of 1 x 5000 px would otherwise become 5000 times as long as
+    `side`.
+
+    Raises DataError for a damaged image, for one that is too large, and for a format that Pillow cannot show.
     """
     if image.format in UNREADABLE_FORMATS:
-        raise DataError(f"{image.format} files are not opened")
+        raise DataError(f"{image.format} files are not supported")
     factor = DRAFT_MARGIN * side / min(image.size)
     image.draft(None, (math.ceil(image.width * factor), math.ceil(image.height * factor)))
     if over := over_limit(*image.size):
@@ -79,11 +83,15 @@ def square(image: Image.Image, side: int) -> UInt8[np.ndarray, "3 side side"]:
 
 
 def lack_of_colour(pixels: UInt8[np.ndarray, "3 side side"]) -> str:
-    """`grey`, `tinted` (shades of one colour, as a sepia print) or `half grey` (a grey and a coloured picture side by
-    side, as in sets of pairs); empty for a picture in colour.
+    """Whether and how a photograph lacks colour. The result is empty for one in colour, and otherwise one of these:
 
-    The thresholds are in units of Lab, on the picture averaged down to 32 px. Of 700 photographs in colour 3 were
-    called tinted and none grey; of 274 sepia prints with grain, made from photographs, 9 in 10 were called tinted.
+    - `grey`;
+    - `tinted`: shades of one colour, such as a sepia print;
+    - `half grey`: a grey and a coloured picture side by side, as in published sets of such pairs.
+
+    The photograph is averaged down to 32 px and examined in Lab. In a test with 700 photographs in colour, 3 were
+    called tinted and no photograph was called grey. Of 274 sepia prints with grain, made from photographs, 9 in 10 were
+    called tinted.
     """
     small = Image.fromarray(pixels.transpose(1, 2, 0)).resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX)
     rgb = torch.from_numpy(np.array(small)).permute(2, 0, 1)
@@ -91,6 +99,7 @@ def lack_of_colour(pixels: UInt8[np.ndarray, "3 side side"]) -> str:
     chroma = ab.norm(dim=0)
     if _high(chroma, 0.99) < GREY_CHROMA:
         return "grey"
+    # The columns at the seam mix both halves, so two columns on each side of it are left out.
     halves = chroma[:, : COLOUR_SIDE // 2 - 2], chroma[:, COLOUR_SIDE // 2 + 2 :]
     for half, other in (halves, halves[::-1]):
         if _high(half, 0.99) < GREY_CHROMA and other.mean() > 2 * GREY_CHROMA:
@@ -102,11 +111,16 @@ def lack_of_colour(pixels: UInt8[np.ndarray, "3 side side"]) -> str:
 
 
 def _high(values: Float[Tensor, "*n"], share: float) -> float:
+    """The quantile of the values. Unlike the maximum, it is not decided by a few odd pixels."""
     return values.flatten().quantile(share).item()
 
 
 def _beside_lightness(L: Float[Tensor, " n"], ab: Float[Tensor, "2 n"]) -> Float[Tensor, " n"]:
-    """How far each colour is from the mean colour of its lightness. In a tinted picture the lightness decides it."""
+    """The distance of each ab from the mean ab of the pixels of about the same lightness.
+
+    In a tinted photograph the lightness alone determines the colour, so that all distances are small.
+    """
+    # Twenty groups of lightness, each 5 units of L* wide.
     step = (L / 5).long().clamp(0, 19)
     n = torch.zeros(20).index_add_(0, step, torch.ones_like(L))
     mean = torch.zeros(2, 20).index_add_(1, step, ab) / n.clamp(min=1)
@@ -114,7 +128,7 @@ def _beside_lightness(L: Float[Tensor, " n"], ab: Float[Tensor, "2 n"]) -> Float
 
 
 def _on_white(read: ReadImage) -> Image.Image:
-    """The picture without its alpha, as a page would show it."""
+    """The image without its alpha channel, as it looks on a white page."""
     image = Image.fromarray(read.rgb)
     if read.alpha is None:
         return image

@@ -1,4 +1,4 @@
-"""The published sets that torchvision knows how to download and read."""
+"""The published data sets that torchvision can download and read."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from colorlib.datasets.folder import list_files
 from colorlib.datasets.pictures import Picture
 from colorlib.errors import DataError
 
-# Where a set has no validation part of its own, every tenth picture of its training part is one.
+# If a published set has no validation part, every tenth photograph of its training part is used for validation.
 VAL_EVERY = 10
 
 
 @dataclass(frozen=True)
 class PublishedSet:
-    """How torchvision opens a set: `open(root, part, download)`, and which of its parts each split comes from.
+    """A published set, its licence and size, and how torchvision opens it: `open(root, part, download)`.
 
-    `parts` maps a split to a part and a share of it: `all`, `rest` (without every tenth) or `tenth`.
+    The publisher's parts need not be our splits. So `parts` maps each split to a part and to a share of that part:
+    `all`, `tenth` (every tenth photograph) or `rest` (the others).
     """
 
     what: str
@@ -38,7 +39,7 @@ class PublishedSet:
 def _imagenette(root: Path, part: str, download: bool) -> Any:
     from torchvision.datasets import Imagenette
 
-    # torchvision refuses to download what is there already, and the two parts come in one archive.
+    # Both parts are in one archive, and torchvision raises an error if it is told to download an archive again.
     here = (root / SETS["imagenette"].folder).is_dir()
     return Imagenette(root, split=part, size="320px", download=download and not here)
 
@@ -89,7 +90,7 @@ SETS = {
     ),
     "stl10": PublishedSet(
         "13,000 photographs of animals and vehicles, 96 px (the 100,000 unlabelled ones are not used)",
-        "research use; the photographs come from ImageNet",
+        "research use; the photographs are from ImageNet",
         "2.5 GiB, 5.4 GiB unpacked",
         "stl10_binary",
         _stl10,
@@ -107,13 +108,14 @@ def open_published(
     cache: str | Path | None = None,
     progress: bool = True,
 ) -> ArraySource:
-    """A published set from disk, `root` by default `$COLORLIB_DATA`, else `data`. Never downloads.
+    """Open a published set that is on disk in `root`, by default `$COLORLIB_DATA`, else `data`. Never downloads.
 
-    Raises FileNotFoundError, with the command that gets it, for a set that is missing or incomplete.
+    Raises FileNotFoundError, which names the command for the download, if the set is missing or incomplete.
     """
     place = data_folder(root)
     if not is_on_disk(name, root):
         raise FileNotFoundError(f"{name} is not in {place.resolve()}; get it with: colorlib data get {name}")
+    # The key of the cache changes if any file of the set does. The set itself is opened only if the cache has no copy.
     stamps = [(entry.path, entry.size, entry.changed) for entry in list_files(place / SETS[name].folder)]
     prepared = prepare(
         lambda: _pictures(name, place, split),
@@ -128,12 +130,14 @@ def open_published(
 
 
 def download(name: str, *, root: str | Path | None = None) -> Path:
-    """Download a published set through torchvision, unless it is there; returns the folder it lies in.
+    """Download a published set with torchvision, unless it is there already. Returns the folder of the set.
 
-    Raises ValueError for another name, DataError where the download fails.
+    Raises ValueError for a name that is not in SETS, and DataError if the download fails.
     """
     if name not in SETS:
-        raise ValueError(f"expected one of {', '.join(SETS)}, got {name!r}; the other sources need no download")
+        raise ValueError(
+            f"only these can be downloaded: {', '.join(SETS)}, got {name!r}; other sources need no download"
+        )
     place = data_folder(root)
     place.mkdir(parents=True, exist_ok=True)
     try:
@@ -145,22 +149,23 @@ def download(name: str, *, root: str | Path | None = None) -> Path:
 
 
 def data_folder(root: str | Path | None = None) -> Path:
-    """Where downloads are: `root`, else `$COLORLIB_DATA`, else `data` in the current folder."""
+    """The folder of the downloads: `root`, else `$COLORLIB_DATA`, else `data` in the current folder."""
     return Path(root or os.environ.get("COLORLIB_DATA") or "data").expanduser()
 
 
 def is_on_disk(name: str, root: str | Path | None = None) -> bool:
-    """Whether the folder of the set is there; that it is complete shows when it is opened."""
+    """Whether the folder of the set exists. Whether the set is complete is checked when it is opened."""
     return (data_folder(root) / SETS[name].folder).is_dir()
 
 
 def _pictures(name: str, place: Path, split: str) -> list[Picture]:
+    """The photographs of a split, named by their part and their number in it, for example `train/12`."""
     part, share = SETS[name].parts[split]
     try:
         dataset = SETS[name].open(place, part, False)
     except (RuntimeError, OSError) as error:
         raise FileNotFoundError(
-            f"{name} in {place.resolve()} is incomplete ({error}); remove its folder {SETS[name].folder} "
+            f"{name} in {place.resolve()} is incomplete ({error}); delete its folder {SETS[name].folder} "
             f"and get it again with: colorlib data get {name}"
         ) from error
     numbers = [i for i in range(len(dataset)) if share == "all" or (i % VAL_EVERY == 0) == (share == "tenth")]
@@ -168,6 +173,8 @@ def _pictures(name: str, place: Path, split: str) -> list[Picture]:
 
 
 def _picture(dataset: Any, name: str, i: int) -> Picture:
+    """Photograph i of a torchvision set. Its name is also its key, because published sets do not change."""
+
     def load() -> tuple[Image.Image, str]:
         return dataset[i][0], name
 

@@ -1,4 +1,4 @@
-"""The bundled world as a source: without end for training, numbered and finite for validation and test."""
+"""The scenes as a source: unlimited new scenes for training, a fixed number of scenes for validation and test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class SceneSource:
-    """Scenes drawn when asked for. Training never meets one twice; its length is a nominal epoch."""
+    """Scenes, drawn when `images` is called. No scene is used twice for training. `len` is the length of an epoch."""
 
     split: str
     size: int
@@ -36,5 +36,5 @@ class SceneSource:
         return scenes.draw(numbers.tolist(), self.size, split=self.split, seed=SEED).rgb
 
     def describe(self) -> dict[str, Any]:
-        """The fingerprint is of the first scenes themselves: it changes when the code that draws them does."""
+        """Describe the source. The fingerprint hashes four scenes, so it changes with the code that draws them."""
         return description(self, digest([self.split, self.size, self.images(range(4)).numpy().tobytes()]))

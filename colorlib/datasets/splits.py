@@ -1,4 +1,7 @@
-"""Understand folders that are splits: `train`, `Validation`, `testA`, `val2017` or `DIV2K_train_HR`."""
+"""Recognise folders that are splits by their usual names: `train`, `Validation`, `testA`, `val2017`, `DIV2K_train_HR`.
+
+If this failed silently, a network would be trained on the photographs that its author had put aside for the test.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +18,27 @@ SPLIT_OF_WORD = {
     "val": "val", "valid": "val", "validation": "val", "valset": "val",
     "test": "test", "testing": "test", "testset": "test", "testdata": "test",
 }  # fmt: skip
-# Words of splits that are not one of the three.
+# Words that name a split, but of which it is unclear which of the three is meant.
 UNCLEAR = {"dev", "trainval", "trainvaltest", "eval", "evaluation", "holdout", "heldout"}
-# Words that may stand beside the word of a split and say nothing more.
+# Words that do not change the meaning of a name: `train_images` means the same as `train`.
 FILLERS = {
     "image", "images", "img", "imgs", "photo", "photos", "picture", "pictures", "set", "data", "dataset", "split",
     "color", "colour", "jpg", "png", "a", "b",
 }  # fmt: skip
-# So many folders deep at most.
+# Splits are looked for at most this many folders below the root.
 DEEPEST = 4
 
 
 def split_folders(paths: Iterable[str]) -> dict[str, str]:
-    """The folders that are splits, each with its split; `paths` are those of pictures below the root.
+    """Find the folders that are splits, and the split that each one is.
 
-    A folder named as a split in the root is one. Deeper folders are splits where at least two different ones are
-    beside each other, as in archive/train and archive/test. The shallowest depth with splits is used.
+    `paths` are the paths of the photographs, relative to the root.
 
-    Raises DataError where a folder beside the splits is named like a split and cannot be told.
+    A folder directly in the root is a split if its name is that of a split. Deeper folders are splits only if at least
+    two different splits are in the same folder, for example archive/train and archive/test. The search begins in the
+    root and stops at the first depth that has splits.
+
+    Raises DataError if a folder beside the splits is named like a split, but it is unclear which one.
     """
     folders = {folder for path in paths for folder in PurePosixPath(path).parents if folder.parts}
     for depth in range(1, DEEPEST + 1):
@@ -50,11 +56,12 @@ def split_folders(paths: Iterable[str]) -> dict[str, str]:
 
 
 def _among(siblings: list[PurePosixPath], *, alone: bool) -> dict[PurePosixPath, str]:
-    """The splits among folders that are beside each other.
+    """The splits among folders that have the same parent.
 
-    Without `alone` there must be two different ones. Names with more words in them are understood where they differ
-    in the word of the split only.
+    Unless `alone`, there must be at least two different splits. A name with further words, such as `DIV2K_train_HR`,
+    counts only if another folder's name differs from it only in the word for the split, such as `DIV2K_valid_HR`.
     """
+    # Each group holds the folders whose names have the same further words.
     groups: dict[tuple[str, ...], dict[PurePosixPath, str]] = defaultdict(dict)
     for folder in siblings:
         split, rest = _read_name(folder.name)
@@ -68,20 +75,25 @@ def _among(siblings: list[PurePosixPath], *, alone: bool) -> dict[PurePosixPath,
 
 
 def _refuse_unclear(splits: dict[PurePosixPath, str], siblings: list[PurePosixPath]) -> None:
-    standing = set(splits.values())
+    """Raise DataError if a folder beside the splits is named like another split, but was not recognised as one."""
+    recognised = set(splits.values())
     for folder in siblings:
         split, _ = _read_name(folder.name)
-        if standing and folder not in splits and split and split not in standing:
+        if recognised and folder not in splits and split and split not in recognised:
             known = ", ".join(map(str, splits))
             raise DataError(
                 f"{known} and {folder} look like splits, but it is unclear which split {folder.name} is; "
-                "rename it to train, val or test, or move it elsewhere"
+                "rename it to train, val or test, or move it to another place"
             )
 
 
 def _read_name(name: str) -> tuple[str, tuple[str, ...]]:
-    """The split whose word is in a folder's name ("unclear" for an unclear one, "" for none), and its other words."""
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # trainA, TestSet
+    """Find the split that a folder's name contains, and the further words of the name.
+
+    The split is "unclear" if the name contains two different words for splits or one of UNCLEAR. It is "" if the name
+    contains no word for a split.
+    """
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)  # trainA becomes train A, TestSet becomes Test Set
     words = [word.casefold() for word in re.findall(r"[^\W\d_]+", spaced)]
     found = [word for word in words if word in SPLIT_OF_WORD or word in UNCLEAR]
     rest = tuple(word for word in words if word not in found and word not in FILLERS)

@@ -651,7 +651,9 @@ def truncate(path: Path) -> None:
 
 def test_a_folder_without_pictures(tmp_path: Path, fails: Callable[..., str]) -> None:
     (tmp_path / "empty").mkdir()
-    assert "pictures" in fails("train", "--data", f"folder:{tmp_path / 'empty'}", *TINY, "--out", tmp_path / "r")
+    assert "has no photographs" in fails(
+        "train", "--data", f"folder:{tmp_path / 'empty'}", *TINY, "--out", tmp_path / "r"
+    )
     assert not (tmp_path / "r").exists()
 
 
@@ -918,14 +920,14 @@ def test_pictures_without_colour(photos: Path, fails: Callable[..., str], capsys
             Image.open(path).convert("L").save(path)
     spec = f"folder:{photos}"
     assert main(["data", "prepare", spec, "--size", "16"]) == 0
-    assert "train: 4 of 8 pictures have no colour (4 grey)" in capsys.readouterr().err
+    assert "train: 4 of 8 photographs have no colour (4 grey)" in capsys.readouterr().err
     assert main(["evaluate", "--data", spec, "--size", "16", "--device", "cpu", "--weights", "l1"]) == 0
     said = capsys.readouterr().out
     assert "no chroma_ratio: the true images have no colour" in said and "chroma ratio" not in said
     for path in (photos / "train").iterdir():
         Image.open(path).convert("L").save(path)
     reason = fails("train", "--data", spec, *TINY, "--steps", "1", "--out", "refused")
-    assert "8 of 8 pictures have no colour (8 grey): there is no colour to learn from" in reason
+    assert "8 of 8 photographs have no colour (8 grey), so there is no colour to learn from" in reason
 
 
 def test_prepare_says_which_split_has_nothing(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
