@@ -1,7 +1,9 @@
-"""One table for many models: every metric over the same images, with the two rows that no model may lose against.
+"""Evaluate several models on the same images, and return all metrics in one table with two baselines.
 
-`grey` paints nothing (ab = 0), `untrained` is the first model's architecture with fresh weights. What is measured is
-what is shown: the prediction joined with the photograph's own L, brought into sRGB by chroma, rounded to 8 bits.
+The baseline `grey` predicts no colour (ab = 0). The baseline `untrained` has the architecture of the first model and
+new random weights. A useful model must be better than both. The metrics are computed from the images that are shown:
+the predicted ab is joined with the photograph's own L, its chroma is reduced to the sRGB gamut, and the result is
+rounded to 8 bits.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ BASELINES = ("grey", "untrained")
 
 
 class Heading(NamedTuple):
-    """How tables name and round a column, and what its values mean."""
+    """The name of a metric in tables, the format of its values, and what the values mean."""
 
     label: str
     form: str
@@ -61,25 +63,26 @@ HEADINGS = {
     "colorfulness": Heading("colorfulness", ".1f"),
     "colorfulness_difference": Heading("colorfulness difference", ".1f", "0 is as colourful as the truth"),
     "chroma_ratio": Heading("chroma ratio", ".3f", "1 is as colourful as the truth"),
-    "a_intersection": Heading("histogram of a", ".3f", "1 is the truth's"),
-    "b_intersection": Heading("histogram of b", ".3f", "1 is the truth's"),
+    "a_intersection": Heading("histogram of a", ".3f", "1 is equal to the truth's"),
+    "b_intersection": Heading("histogram of b", ".3f", "1 is equal to the truth's"),
     "fid": Heading("FID", ".1f", "lower is better"),
     "lpips": Heading("LPIPS", ".3f", "lower is better"),
 }
 COLUMNS = ("n", *HEADINGS)
 
-# A grey photograph is reproduced exactly by the grey row. Its infinite PSNR would be the mean of the set.
+# The baseline `grey` reproduces a grey photograph exactly, with an infinite PSNR. The mean PSNR of the whole set would
+# then be infinite, too. The PSNR of an image is therefore limited to this value, in dB.
 PSNR_CEILING = 60.0
 NO_COLOUR = "the true images have no colour"
-# Below this, the 2048 x 2048 covariance of Inception's features is singular.
+# With fewer images than this, the 2048 x 2048 covariance matrix of Inception's features is singular.
 FID_IMAGES = 2048
-# Of a contact sheet: how many images stand side by side, and their width in inches of 100 pixels.
+# For a contact sheet: how many images are side by side, and their width in inches of 100 pixels.
 SHEET_IMAGES, SHEET_CELL = 8, 1.28
 
 
 @runtime_checkable
 class Predicts(Protocol):
-    """What a `Colorizer` offers: chroma for lightness, in network units."""
+    """An object such as a `Colorizer`, with a method `predict` that predicts ab from L in network units."""
 
     def predict(self, L: Tensor) -> Tensor: ...
 
@@ -100,21 +103,25 @@ def evaluate(
     feature_extractor: Callable[[Tensor], Tensor] | None = None,
     progress: bool = True,
 ) -> DataFrame:
-    """A row a model, and the rows `grey` and `untrained`; a column a metric (`COLUMNS`), and `n` images behind each.
+    """Return a table with a row for each model, the rows `grey` and `untrained`, and a column for each metric.
 
-    - `models`: a Colorizer, a module or any callable that maps L `(b, 1, h, w)` to ab `(b, 2, h, w)`, in network
-      units. A module runs on its own device in eval mode and gets its modes back; a function sees to that itself.
-    - `n`: how many images, None for all: the first n of an endless source, else n spread evenly over it (at most as
-      many as it has). All models see the same images in the same order.
-    - `seed`: of the untrained weights.
-    - PSNR in dB (at most 60 an image), SSIM and CIEDE2000 are means over images; the colour statistics are pooled
+    The columns are `COLUMNS`; the first one, `n`, is the number of images.
+
+    - `models`: each is a Colorizer, a module or any callable that maps L `(b, 1, h, w)` to ab `(b, 2, h, w)`, in
+      network units. A module runs on its own device in eval mode, and its training mode is restored afterwards. A
+      function must choose the device and the mode of its networks itself.
+    - `n`: the number of images, None for all. They are the first n of an endless source, or n images spread evenly
+      over any other source (all of them, if it has fewer). All models see the same images in the same order.
+    - `seed`: the seed of the weights of `untrained`.
+    - PSNR in dB (at most 60 for an image), SSIM and CIEDE2000 are means over images. The colour statistics are pooled
       over all pixels of the set (see `metrics.PooledColor`).
-    - FID needs `fid_weights` (a file of torchvision's inception_v3) or `feature_extractor` (sRGB 0..1 to `(b, d)`),
-      LPIPS `lpips_weights` (torchvision's alexnet) and the package lpips.
+    - FID needs `fid_weights` (a file with the weights of torchvision's inception_v3) or `feature_extractor` (a function
+      of sRGB in 0..1 that returns `(b, d)`). LPIPS needs `lpips_weights` (of torchvision's alexnet) and the package
+      lpips.
 
-    What cannot be computed is NaN, and `table.attrs["notes"]` says why, column by column. Raises ValueError for no
-    models, no images, a reserved name, or a model that returns the wrong shape or NaN; CheckpointError for weights
-    that are not what they should be.
+    A value that cannot be computed is NaN, and `table.attrs["notes"]` says why for each column. Raises ValueError
+    without models or images, for a reserved name, or if a model returns the wrong shape or NaN. Raises CheckpointError
+    for weights of another network.
     """
     _check_models(models)
     device = pick_device(device)
@@ -123,7 +130,8 @@ def evaluate(
     networks: dict[str, Model] = {**models, "grey": _grey, "untrained": _untrained(models, seed).to(device)}
     scores = {name: _Scores(extras) for name in networks}
 
-    quiet = {} if progress else {"disable": True}  # not disable=False: that would overrule TQDM_DISABLE
+    # disable=False would overrule the environment variable TQDM_DISABLE, so it is not passed.
+    quiet = {} if progress else {"disable": True}
     with ExitStack() as stack, torch.inference_mode():
         bar = stack.enter_context(tqdm(total=len(indices), desc="evaluate", unit="image", **quiet))
         predict = {name: stack.enter_context(_predictor(name, model, device)) for name, model in networks.items()}
@@ -139,18 +147,19 @@ def evaluate(
     notes = dict(extras.notes)
     if not scores["grey"].color.truth_has_colour:
         rows["grey"]["psnr"] = math.nan
-        notes |= {"chroma_ratio": NO_COLOUR, "psnr of grey": f"{NO_COLOUR}, so that grey is the truth itself"}
+        notes |= {"chroma_ratio": NO_COLOUR, "psnr of grey": f"{NO_COLOUR}, so that grey is equal to the truth"}
     return _table(rows, notes)
 
 
 def quick_scores(
     generator: nn.Module, source: Source, n: int = 64, batch_size: int = 16, device: str | torch.device = "auto"
 ) -> dict[str, float]:
-    """A cheap look at a generator in training, in eval mode; its training mode is given back.
+    """Compute a few cheap metrics of a generator during training. It runs in eval mode; its mode is then restored.
 
-    `ab_mae` (mean absolute error of ab in network units, before gamut mapping), `psnr` in dB, `chroma_ratio`, and the
-    `grey_psnr` to beat, over the images that `evaluate(..., n=n)` would take. Without colour in the true images,
-    `chroma_ratio` and `grey_psnr` are NaN.
+    The metrics are `ab_mae` (the mean absolute error of ab in network units, before gamut mapping), `psnr` in dB,
+    `chroma_ratio`, and `grey_psnr`, the PSNR of grey images, which the generator should exceed. They are computed over
+    the images that `evaluate(..., n=n)` uses. If the true images have no colour, `chroma_ratio` and `grey_psnr` are
+    NaN.
     """
     device = pick_device(device)
     color, totals, indices = PooledColor(), torch.zeros(3, dtype=torch.float64), _indices(source, n, batch_size)
@@ -173,7 +182,10 @@ def quick_scores(
 def quick_look(
     generator: nn.Module, source: Source, n: int = 8, device: str | torch.device = "auto"
 ) -> UInt8[Tensor, "3 n2 3 h w"]:
-    """The first images in three rows, grey, in a generator's colours, and as they are; its mode is given back."""
+    """Return the first images of a source in three rows: grey, coloured by the generator, and the truth.
+
+    The generator runs in eval mode, and its training mode is restored afterwards.
+    """
     true = source.images(range(min(n, len(source)))).to(pick_device(device))
     L, _ = split_lab(to_float(true))
     with torch.inference_mode(), _eval_mode(generator):
@@ -184,9 +196,9 @@ def quick_look(
 def contact_sheet(
     models: Mapping[str, Model], source: Source, *, n: int = SHEET_IMAGES, device: str | torch.device = "auto"
 ) -> bytes:
-    """A PNG of `n` images spread over the source: a row for grey, for each model and for the truth.
+    """Draw `n` images spread over the source, with a row for grey, for each model and for the truth, as a PNG.
 
-    Below each picture stands its PSNR in dB. Raises what `evaluate` raises.
+    Below each image is its PSNR in dB. Raises the same errors as `evaluate`.
     """
     from colorlib.figures import image_grid, png_bytes
 
@@ -198,6 +210,7 @@ def contact_sheet(
     with torch.inference_mode():
         for name, model in {"grey": _grey, **models}.items():
             with _predictor(name, model, device) as predict:
+                # One image at a time needs the least memory.
                 rows[name] = torch.cat([_render(one, predict(one)) for one in L.split(1)])
     scores = torch.stack([_psnr(pictures, true) for pictures in rows.values()], dim=1)
     columns = [f"image {i}" for i in indices]
@@ -217,10 +230,10 @@ def contact_sheet(
 
 def _check_models(models: Mapping[str, Model]) -> None:
     if not models:
-        raise ValueError('expected at least one model, got none; try evaluate({"mine": colorizer}, source)')
+        raise ValueError('there must be at least one model; try evaluate({"mine": colorizer}, source)')
     for name, model in models.items():
         if name in BASELINES:
-            raise ValueError(f"{name!r} is always there, as a baseline; give that model another name")
+            raise ValueError(f"{name!r} is the name of a baseline of every table; give that model another name")
         if not isinstance(model, Predicts) and not callable(model):
             raise ValueError(
                 f"expected {name} to be a Colorizer, a module or a function of L, got {type(model).__name__}"
@@ -232,7 +245,10 @@ def _grey(L: Tensor) -> Tensor:
 
 
 def _untrained(models: Mapping[str, Model], seed: int) -> nn.Module:
-    """The network of the first model that has one, with fresh weights; a small ResUNet if none has."""
+    """Return a copy of the first model's network with new random weights.
+
+    Models that are functions have no network. If all are functions, return a small ResUNet.
+    """
     rng = make_rng(seed, "untrained")
     networks = (getattr(model, "generator", model) for model in models.values())
     trained = next((network for network in networks if isinstance(network, nn.Module)), None)
@@ -242,7 +258,7 @@ def _untrained(models: Mapping[str, Model], seed: int) -> nn.Module:
     with global_rng_from(rng):
         for layer in fresh.modules():
             reset = getattr(layer, "reset_parameters", None)
-            if callable(reset):  # a batch norm's also forgets its running statistics
+            if callable(reset):  # for a batch norm, this also resets the running statistics
                 reset()
     initialise(fresh, rng)
     return fresh
@@ -250,7 +266,7 @@ def _untrained(models: Mapping[str, Model], seed: int) -> nn.Module:
 
 @contextmanager
 def _predictor(name: str, model: Model, device: torch.device) -> Iterator[Callable[[Tensor], Tensor]]:
-    """The model as a function that is checked: float32 ab of the right shape on `device`."""
+    """Yield the model as a function that checks its output and returns ab as float32 on `device`."""
     call = model.predict if isinstance(model, Predicts) else model
     with _eval_mode(model):
 
@@ -261,7 +277,7 @@ def _predictor(name: str, model: Model, device: torch.device) -> Iterator[Callab
                 got = tuple(ab.shape) if isinstance(ab, Tensor) else type(ab).__name__
                 raise ValueError(f"expected {name} to return ab of shape {expected}, got {got}")
             if not ab.isfinite().all():
-                raise ValueError(f"expected {name} to return finite ab, got NaN or infinity; were its weights trained?")
+                raise ValueError(f"expected {name} to return finite ab, got NaN or infinity; check its weights")
             return ab.to(device, torch.float32)
 
         yield predict
@@ -269,7 +285,10 @@ def _predictor(name: str, model: Model, device: torch.device) -> Iterator[Callab
 
 @contextmanager
 def _eval_mode(model: object) -> Iterator[None]:
-    """Eval mode for a module; afterwards every layer, a frozen one too, is as it was."""
+    """Put a module into eval mode, and restore the mode of each of its layers afterwards.
+
+    The modes of the layers can differ, for example where a frozen encoder stays in eval mode.
+    """
     modes = [(layer, layer.training) for layer in model.modules()] if isinstance(model, nn.Module) else []
     try:
         for layer, _ in modes:
@@ -295,8 +314,8 @@ def _indices(source: Source, n: int | None, batch_size: int) -> list[int]:
         wanted = min(wanted, total)
     if wanted < 1 or batch_size < 1:
         raise ValueError(
-            f"expected at least one image in batches of at least one, got {wanted} of the {total} in {source.name} "
-            f"({source.split}) in batches of {batch_size}"
+            f"expected at least one image in batches of at least one, got {wanted} images of the {total} in "
+            f"{source.name} ({source.split}) in batches of {batch_size}"
         )
     return list(range(wanted)) if source.endless else [i * total // wanted for i in range(wanted)]
 
@@ -307,6 +326,7 @@ def _batches(source: Source, indices: list[int], batch_size: int, device: torch.
 
 
 def _render(L: Tensor, ab: Tensor) -> UInt8[Tensor, "b 3 h w"]:
+    """Return the 8-bit images that are shown for this L and ab."""
     return to_uint8(join_lab(L, ab, gamut="chroma"))
 
 
@@ -319,7 +339,7 @@ def _psnr(predicted: Tensor, true: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Extras:
-    """The networks behind FID and LPIPS, and, where there is none, why."""
+    """The networks that FID and LPIPS need, and notes that say why a metric cannot be computed."""
 
     features: Callable[[Tensor], Tensor] | None = None
     distance: Callable[[Tensor, Tensor], Tensor] | None = None
@@ -335,7 +355,7 @@ def _open_extras(
     device: torch.device,
 ) -> _Extras:
     if fid_weights is not None and feature_extractor is not None:
-        raise ValueError("expected fid_weights or feature_extractor, got both; FID is computed from one of them")
+        raise ValueError("expected either fid_weights or feature_extractor for FID, got both")
     notes = {
         "ssim": f"needs images of at least {SSIM_SMALLEST} px, got {size}" if size < SSIM_SMALLEST else "",
         "fid": _why_no_fid(n, given=fid_weights is not None or feature_extractor is not None),
@@ -372,7 +392,7 @@ def _why_no_lpips(size: int, *, given: bool) -> str:
 
 
 def _as_features(extractor: Callable[[Tensor], Tensor] | None) -> Callable[[Tensor], Tensor]:
-    assert extractor is not None, "one of the two was given, or there would be a note"
+    assert extractor is not None, "without fid_weights and feature_extractor, a note says so and this is not called"
 
     def features(rgb: Tensor) -> Tensor:
         with _eval_mode(extractor):
@@ -385,7 +405,7 @@ def _as_features(extractor: Callable[[Tensor], Tensor] | None) -> Callable[[Tens
 
 
 class _Scores:
-    """What one model has earned so far."""
+    """The metrics of one model, collected batch by batch."""
 
     def __init__(self, extras: _Extras) -> None:
         self.extras = extras
