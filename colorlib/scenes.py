@@ -1,13 +1,13 @@
-"""The bundled world: small landscapes drawn by code, whose distribution of colours is known exactly.
+"""Draw the bundled scenes: small landscapes whose distribution of colours given L is known exactly.
 
-Sky, ground, sea and trees have the colour of what they are, and L (lightness, texture, shape) tells what they are.
-Two things L does not tell: the hue of a balloon, which is uniform on a circle of one chroma, and the colour of a roof,
-which is one of two. So the mean, the median and the mode of the colours given L differ, and all are known:
-`posterior_mean` and `posterior_median` are what a generator trained with L2 and L1 should predict, and `score` says
-how far from dull a prediction is.
+The colours of sky, ground, sea and trees follow from L, because lightness, texture and shape show which of them a
+pixel belongs to. Two colours do not follow from L: the hue of a balloon, which is uniform on a circle of one chroma,
+and the colour of a roof, which is one of two. The mean, the median and the mode of ab given L therefore differ, and all
+three are known. `posterior_mean` is what a generator trained with an L2 loss should predict, and `posterior_median` is
+what one trained with an L1 loss should predict. `score` measures how colourful and how right a prediction is.
 
-A scene is a pure function of (split, seed, index, size). It is painted in Lab from back to front, in coordinates that
-run from 0 to 1, so that a scene at another size is the same landscape; textures too fine for the size are left out.
+A scene depends only on (split, seed, index, size). It is painted in Lab from back to front, in coordinates from 0 to 1,
+so that a scene of another size shows the same landscape. Textures that are too fine for the size are left out.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from colorlib.devices import make_rng
 CLASSES = ("meadow", "sea", "forest", "town")
 MIN_SIZE = 16
 
-# The free colours, in network units. Chroma 0.28 is inside the sRGB gamut at every hue for L* 53 to 79.
+# The free colours, which do not follow from L, in network units. A chroma of 0.28 is inside the sRGB gamut at every hue
+# for L* of 53 to 79.
 BALLOON_CHROMA = 0.28
 BALLOON_L = (53.5, 78.5)
 ROOF_AB = ((0.30, 0.27), (-0.03, -0.25))
@@ -37,14 +38,14 @@ ROOF_PROBABILITIES = (0.7, 0.3)
 MAX_BALLOONS = 3
 MAX_ROOFS = 3
 
-NUMBERS_PER_SCENE = 100
-# Scenes are painted in blocks of about this many pixels, which stay in a processor's cache.
+NUMBERS_PER_SCENE = 100  # random numbers that determine the layout
+# Scenes are painted in blocks of about this many pixels, which fit into the cache of a processor.
 BLOCK_PIXELS = 2**17
 
 
 @dataclass(frozen=True)
 class Material:
-    """A code for the masks, and Lab: ab = `ab` + `slope` * (L* - `L`), in Lab units. A function of L* alone."""
+    """A code for the masks, and a colour that depends on L* alone: ab = `ab` + `slope` * (L* - `L`), in Lab units."""
 
     code: int
     L: float
@@ -52,7 +53,7 @@ class Material:
     slope: tuple[float, float] = (0.0, 0.0)
 
 
-# Sky fades to white: a cloud is a piece of sky with a high L*.
+# The brighter the sky, the closer its colour is to white. A cloud is a part of the sky with a high L*.
 SKY = Material(1, 97, (0, -1), (0.68, 1.1))
 HILLS = Material(2, 70, (-14, 14), (0.2, -0.3))
 GRASS = Material(3, 62, (-22, 38), (0.1, 0.4))
@@ -61,7 +62,7 @@ SEA = Material(5, 60, (-15, -22), (0.1, 0.4))
 TREES = Material(6, 42, (-20, 24), (-0.2, 0.5))
 WOOD = Material(7, 40, (10, 20))
 WALL = Material(8, 91, (1, 8))
-# Every balloon and every roof has a code of its own: these and the following ones.
+# Each balloon and each roof of a scene has its own code: the first has this one, the others the following numbers.
 BALLOON_CODE = 10
 ROOF_CODE = 20
 
@@ -74,13 +75,16 @@ SEGMENTS = {
     "balloons": tuple(range(BALLOON_CODE, BALLOON_CODE + MAX_BALLOONS)),
     "roofs": tuple(range(ROOF_CODE, ROOF_CODE + MAX_ROOFS)),
 }
-# Where L tells the colour.
+# The segments whose colour follows from L.
 BACKGROUND = ("sky", "ground", "sea", "trees")
 
 
 @dataclass(frozen=True, eq=False)
 class Colours:
-    """The free colours of a batch of scenes, in network units: what L does not tell. A row for each possible object."""
+    """The free colours of a batch of scenes, in network units: those that do not follow from L.
+
+    There is a row for each possible balloon and roof, also for those that a scene does not show.
+    """
 
     balloon_ab: Float[Tensor, "b balloons 2"]
     roof_ab: Float[Tensor, "b roofs 2"]
@@ -90,8 +94,9 @@ class Colours:
 class Scenes:
     """A batch of scenes.
 
-    `scene_class` counts in `CLASSES`. `codes` holds the code of what covers most of a pixel, `regions` the same but 0
-    within a pixel of any edge, where colours mix. `layout` holds the numbers that all but `colours` follows from.
+    `scene_class` is an index into `CLASSES`. `codes` holds for each pixel the code of the material or object that
+    covers most of it. `regions` is the same, except that it is 0 within a pixel of an edge, where colours mix. `layout`
+    holds the random numbers from which everything but `colours` follows.
     """
 
     rgb: UInt8[Tensor, "b 3 h w"]
@@ -108,23 +113,26 @@ class Scenes:
 
     @property
     def L(self) -> Float[Tensor, "b 1 h w"]:
-        """What a generator sees: L*/50 - 1."""
+        """The input of a generator: L*/50 - 1."""
         return self.lab[0]
 
     @property
     def true_ab(self) -> Float[Tensor, "b 2 h w"]:
-        """The colours of `rgb`, ab*/110."""
+        """The target of a generator: ab*/110 of `rgb`."""
         return self.lab[1]
 
     @cached_property
     def masks(self) -> dict[str, Bool[Tensor, "b h w"]]:
-        """Where the `SEGMENTS` are, edges excluded, and `background`: sky, ground, sea or trees."""
+        """A mask for each of the `SEGMENTS`, without edges, and one for `background`: sky, ground, sea and trees."""
         masks = {name: torch.isin(self.regions, torch.tensor(codes)) for name, codes in SEGMENTS.items()}
         return masks | {"background": torch.stack([masks[name] for name in BACKGROUND]).any(0)}
 
     @property
     def segments(self) -> Int[Tensor, "b h w"]:
-        """What covers most of each pixel, edges included, counted in `SEGMENTS`: an input for masks to scene."""
+        """For each pixel the index into `SEGMENTS` of what covers most of it, also on edges.
+
+        A generator from masks to scenes takes them as its input.
+        """
         number = torch.zeros(256, dtype=torch.long)
         for k, codes in enumerate(SEGMENTS.values()):
             number[list(codes)] = k
@@ -147,54 +155,65 @@ def _ids(codes: Tensor, first: int, n: int) -> Tensor:
 
 
 def draw(indices: Iterable[SupportsInt], size: int, *, split: str = "train", seed: int = 0) -> Scenes:
-    """Scenes number `indices` of a split, `size` pixels square. There is a scene for every index from 0.
+    """Draw the scenes of a split with these indices, each `size` x `size` pixels.
 
-    A scene does not depend on the batch it is drawn in. `split` is part of the seed: each name gives other scenes.
-    Raises ValueError for a negative index or a size below `MIN_SIZE`.
+    There is a scene for every index from 0 on. A scene does not depend on the other scenes that are drawn with it. The
+    name of the split is part of the seed, so that each split has other scenes. Raises ValueError for a negative index
+    or a size below `MIN_SIZE`.
     """
     numbers = [int(index) for index in indices]
     if size < MIN_SIZE:
         raise ValueError(f"expected a size of at least {MIN_SIZE} pixels, got {size}; try 32")
     if numbers and min(numbers) < 0:
-        raise ValueError(f"expected indices from 0, got {min(numbers)}")
+        raise ValueError(f"expected indices from 0 on, got {min(numbers)}")
     layout = _uniforms("layout", NUMBERS_PER_SCENE, numbers, split, seed)
     colours = _colours(_uniforms("colours", MAX_BALLOONS + MAX_ROOFS, numbers, split, seed))
     return _scenes(layout, colours, size)
 
 
 def repaint(scenes: Scenes, colours: Colours) -> Scenes:
-    """The same scenes in other free colours. L stays, up to 8-bit rounding, while BALLOON_CHROMA is not exceeded."""
+    """Paint the same scenes with other free colours.
+
+    As long as no chroma exceeds BALLOON_CHROMA, L does not change, except for rounding to 8 bits.
+    """
     return _scenes(scenes.layout, colours, scenes.rgb.shape[-1])
 
 
 def draw_colours(n: int, rng: torch.Generator) -> Colours:
-    """Free colours for `n` scenes from the distribution that `draw` uses: as likely as the scenes' own."""
+    """Draw free colours for `n` scenes from the distribution that `draw` uses.
+
+    Given L, they are as likely as the colours that the scenes have.
+    """
     return _colours(torch.rand(n, MAX_BALLOONS + MAX_ROOFS, generator=rng))
 
 
 def balloon_ab(hue: Float[Tensor, "*n"]) -> Float[Tensor, "*n 2"]:
-    """The colour of a balloon, in network units, from its hue in radians."""
+    """Return the ab of a balloon, in network units, from its hue in radians."""
     return BALLOON_CHROMA * torch.stack([hue.cos(), hue.sin()], dim=-1)
 
 
 def posterior_mean(scenes: Scenes) -> Float[Tensor, "b 2 h w"]:
-    """E[ab | L] in network units, exact on every pixel, edges included: what an L2 loss asks for.
+    """Return the mean E[ab | L] in network units, which minimises an L2 loss.
 
-    Grey balloons (the mean of a circle is its centre); roofs between their two colours.
+    It is exact on every pixel, also on edges. Balloons are grey, because the mean of a circle is its centre. Roofs have
+    the weighted mean of their two colours.
     """
     return _expected(scenes, roof_ab=_mean_roof())
 
 
 def posterior_median(scenes: Scenes) -> Float[Tensor, "b 2 h w"]:
-    """The median of a and of b given L, in network units, exact on every pixel: what an L1 loss asks for.
+    """Return the medians of a and of b given L in network units, which minimise an L1 loss.
 
-    Grey balloons (a and b are symmetric about 0); roofs in the likelier of their two colours.
+    They are exact on every pixel, also on edges. Balloons are grey, because the distributions of a and b are symmetric
+    about 0. Roofs have the more likely of their two colours.
     """
     return _expected(scenes, roof_ab=torch.tensor(ROOF_AB[0]))
 
 
 def _expected(scenes: Scenes, roof_ab: Tensor) -> Tensor:
-    """ab with grey balloons and roofs of one colour. On an edge ab is linear in the one free colour it mixes in."""
+    """Return ab in network units with grey balloons and with roofs of the colour `roof_ab`."""
+    # A pixel on an edge mixes at most one free colour, and its ab is a linear function of this colour. Painting with
+    # the mean (or median) of the free colour therefore gives the mean (or median) of the pixel.
     n, size = len(scenes.rgb), scenes.rgb.shape[-1]
     colours = Colours(torch.zeros(n, MAX_BALLOONS, 2), roof_ab.expand(n, MAX_ROOFS, 2))
     blocks = [canvas.planes[:, 1:3] for canvas in _paint_blocks(scenes.layout, colours, size)]
@@ -206,15 +225,18 @@ def _mean_roof() -> Tensor:
 
 
 def score(ab: Float[Tensor, "b 2 h w"], scenes: Scenes) -> dict[str, float]:
-    """How colourful, how varied and how right a prediction of ab (network units) is, as an 8-bit image would show it.
+    """Measure how colourful, how varied and how right a prediction of ab (network units) is, shown as an 8-bit image.
 
-    - `balloon_chroma_ratio`: predicted over true chroma, summed over balloons. 0 is grey, 1 is as colourful as truth.
-    - `balloon_hue_concentration`: length of the mean of the directions of the balloons' mean ab. 0: hues spread over
-      the circle, 1: all alike. A balloon with less chroma than 8 bits can show has no direction, and counts as zero.
-    - `background_ab_mae`: mean absolute error of ab where L tells the colour.
-    - `roof_ab_error_to_median`, `roof_ab_error_to_mean`: mean absolute difference to the two answers on roofs.
+    - `balloon_chroma_ratio`: the sum of the predicted chroma over the sum of the true chroma on balloons. 0 is grey, 1
+      is as colourful as the truth.
+    - `balloon_hue_concentration`: each balloon's mean ab has a direction, its hue, as a vector of length 1. This is the
+      length of the mean of these vectors: 0 if the hues are spread over the circle, 1 if all are equal. A balloon with
+      less chroma than 8 bits can show has no direction and counts as a vector of length 0.
+    - `background_ab_mae`: the mean absolute error of ab where the colour follows from L.
+    - `roof_ab_error_to_median`, `roof_ab_error_to_mean`: on roofs, the mean absolute difference to the posterior median
+      and to the posterior mean.
 
-    NaN where there is no such pixel. Raises ValueError if `ab` has another shape than the scenes' own.
+    A value is NaN if the scenes have no such pixel. Raises ValueError if the shape of `ab` is not that of the scenes.
     """
     if ab.shape != scenes.true_ab.shape:
         raise ValueError(f"expected ab of shape {tuple(scenes.true_ab.shape)}, got {tuple(ab.shape)}")
@@ -230,12 +252,13 @@ def score(ab: Float[Tensor, "b 2 h w"], scenes: Scenes) -> dict[str, float]:
     }
 
 
-# One step of 8 bits at a balloon's L* moves ab by about this much: a mean chroma below it is grey.
+# At the L* of a balloon, one 8-bit step changes ab by about this much. A mean chroma below it counts as grey.
 GREY_CHROMA = 0.01
 
 
 def _hue_concentration(ab: Tensor, balloon_id: Tensor) -> float:
     """Mean resultant length (Mardia and Jupp, Directional Statistics, 2000, eq. 2.3.5) of the balloons' directions."""
+    # Each balloon of the batch gets its own number, so that bincount sums a and b over the pixels of each balloon.
     number = torch.arange(len(ab))[:, None, None] * (MAX_BALLOONS + 1) + balloon_id
     on = balloon_id > 0
     n_numbers = len(ab) * (MAX_BALLOONS + 1)
@@ -255,7 +278,11 @@ def _error(ab: Tensor, target: Tensor, mask: Tensor) -> float:
 
 
 def _uniforms(stream: str, n: int, indices: list[int], split: str, seed: int) -> Tensor:
-    """`n` numbers in 0..1 a scene. L comes from one stream and the free colours from another: so nothing leaks."""
+    """Draw `n` numbers in 0..1 for each scene.
+
+    The layout (and with it L) and the free colours are drawn from separate streams. Nothing about the free colours can
+    therefore be learnt from L.
+    """
     rows = [torch.rand(n, generator=make_rng("scenes", stream, split, seed, index)) for index in indices]
     return torch.stack(rows) if rows else torch.empty(0, n)
 
@@ -266,7 +293,7 @@ def _colours(numbers: Float[Tensor, "b n"]) -> Colours:
 
 
 class _Dice:
-    """Hands out the numbers of every scene one after the other, stretched to a range."""
+    """Return the random numbers of all scenes one after the other, each scaled to the range low..high of the call."""
 
     def __init__(self, numbers: Float[Tensor, "b n"]) -> None:
         self.numbers = numbers.T[:, :, None, None]
@@ -281,11 +308,13 @@ class _Dice:
 
 
 class _Canvas:
-    """A batch of scenes in the making, painted over from back to front.
+    """A batch of scenes that is being painted, from back to front.
 
-    `codes` is what covers most of a pixel. `planes` are L*, a*, b* and codes blended as the colours are: where that is
-    not the code, colours are mixed.
-    Shapes are signed distances to an edge, positive inside, in units of the side. An edge is one pixel wide.
+    `codes` holds the code of what covers most of a pixel. `planes` holds L*, a*, b* and a fourth plane, in which the
+    codes are blended in the same way as the colours. Where the blended code differs from the code, colours are mixed.
+
+    A shape is given by the signed distance of each pixel to its edge: positive inside, in units of the image's side. An
+    edge is one pixel wide.
     """
 
     def __init__(self, n: int, size: int) -> None:
@@ -306,10 +335,11 @@ class _Canvas:
         self.codes.masked_fill_(cover >= 0.5, code)
 
     def cover(self, inside: Tensor) -> Tensor:
+        """Return the share of each pixel that a shape covers: 1/2 on its edge, 1 from half a pixel inside."""
         return (inside * self.size + 0.5).clamp_(0, 1)
 
     def pure(self) -> Bool[Tensor, "b h w"]:
-        """Pixels of one colour, at least a pixel away from any edge: all nine around have the same code."""
+        """Mark the pixels of one colour, at least a pixel away from any edge: all 3x3 pixels have the same code."""
         padded = pad(self.codes[:, None].float(), (1, 1, 1, 1), mode="replicate")[:, 0].to(torch.uint8)
         middle = padded[:, :, 1:-1]
         row = (middle == padded[:, :, :-2]) & (middle == padded[:, :, 2:])
@@ -317,7 +347,10 @@ class _Canvas:
         return column & row[:, :-2] & row[:, 1:-1] & row[:, 2:] & (self.planes[:, 3] == self.codes)
 
     def wave(self, phase: Tensor, cycles: float) -> Tensor:
-        """sin(2 pi phase), fading out where `cycles` a side come near two pixels a cycle."""
+        """Return sin(2 pi phase), with a lower amplitude the closer the wave is to two pixels per cycle.
+
+        `cycles` is the number of cycles along the image's side. Below two pixels per cycle, the wave would alias.
+        """
         strength = min(max(self.size / (2 * cycles) - 1, 0.0), 1.0)
         return torch.sin(2 * math.pi * phase).mul_(strength)
 
@@ -329,7 +362,7 @@ class _Canvas:
 
 
 def _union(shapes: Iterable[Tensor]) -> Tensor:
-    """The union of shapes is the maximum of their signed distances."""
+    """Return the union of shapes, which is the maximum of their signed distances."""
     first, *others = shapes
     for shape in others:
         first = torch.maximum(first, shape)
@@ -376,7 +409,7 @@ def _paint(layout: Tensor, colours: Colours, size: int) -> _Canvas:
     return canvas
 
 
-# What is absent from a scene is drawn with this signed distance: outside, everywhere.
+# An object that a scene does not have is drawn with this signed distance at every pixel, so that it covers nothing.
 ABSENT = -1.0
 
 
@@ -447,7 +480,8 @@ def _paint_houses(canvas: _Canvas, dice: _Dice, meadow: Tensor, town: Tensor, ro
     place = dice(0, MAX_ROOFS).floor()
     walls, doors, roofs = [], [], []
     for k in range(MAX_ROOFS):
-        # A house keeps to its own columns of pixels: where two roofs mixed, the median would be another one.
+        # Each house is limited to its own columns of pixels, so that no pixel mixes the colours of two roofs. The
+        # median of such a mixture would not be the mixture of the two medians.
         there = (town | (lone & (place == k))) & ((canvas.x * MAX_ROOFS).floor() == k)
         x, base = (k + 0.5) / MAX_ROOFS + dice(-0.01, 0.01), dice(0.84, 0.91)
         half, wall, roof = dice(0.09, 0.105), dice(0.13, 0.16), dice(0.17, 0.2)
@@ -466,7 +500,7 @@ def _paint_houses(canvas: _Canvas, dice: _Dice, meadow: Tensor, town: Tensor, ro
 
 
 def _paint_balloons(canvas: _Canvas, dice: _Dice, floor: Tensor, balloon_ab: Tensor) -> None:
-    """One to three, side by side in slots, above `floor`, so that no balloon touches another one or a roof."""
+    """Paint one to three balloons, side by side above `floor`, so that none touches another balloon or a roof."""
     number = dice(1, MAX_BALLOONS + 1).floor()
     baskets = []
     for k, ab in enumerate(balloon_ab.unbind(1)):
