@@ -171,7 +171,7 @@ def _decode(image: Image.Image, name: str, max_pixels: int) -> ReadImage:
     mode, file_format = image.mode, image.format
     try:
         if getattr(image, "is_animated", False):
-            notes.append("the file is an animation or has several pages; only the first one is used")
+            notes.append("the file is an animation or has several pages; only the first is used")
         rgb, alpha = _convert(_upright(image, notes), notes)
         pixels, opacity = np.array(rgb), None if alpha is None else np.array(alpha)
     except Exception as error:  # Pillow's decoders raise nearly anything on a damaged file

@@ -241,7 +241,7 @@ def _weights_file(path_or_name: str | Path) -> Iterator[Path]:
     elif path.is_file():
         yield path
     elif path.suffix or len(path.parts) > 1:
-        raise FileNotFoundError(f"there is no run folder and no weights file at {path}")
+        raise FileNotFoundError(f"there is nothing at {path}; give a run folder or a weights file")
     else:
         known = ", ".join(shipped_weights()) or "none"
         raise ValueError(
