@@ -1,4 +1,4 @@
-"""Sources opened by name, the bundled ones, and the order of batches."""
+"""Sources that are opened by name, the sources inside the package, and the content and order of batches."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from colorlib.datasets.photos import PICTURES, PhotoSource
 
 
 def numbered(n: int, size: int = 6) -> ArraySource:
-    """Picture i is i everywhere in red, its column in green, its row in blue: a crop tells where it comes from."""
+    """Images whose pixels show where they are from: red is the image's number, green the column and blue the row."""
     rows, columns = np.mgrid[:size, :size]
     images = [np.stack([np.full((size, size), i), columns, rows]) for i in range(n)]
     return ArraySource("numbered", "train", np.array(images, dtype=np.uint8), np.arange(n), "none")
 
 
 def order(batches: Batches, steps: range) -> list[int]:
+    """The numbers of the images in these batches, for a source made by `numbered`."""
     return [int(image[0, 0, 0]) for k in steps for image in batches.batch(k)]
 
 
@@ -150,7 +151,7 @@ def test_crops_and_flips() -> None:
 
 
 def test_zoomed_crops_are_wider_pieces_scaled_down() -> None:
-    """On pictures whose pixels name their columns, the first differences tell how wide a piece was."""
+    """The pixels contain their column. So the difference of two columns shows how wide a crop was before resizing."""
     source = numbered(40, size=64)
     views = torch.cat([Batches(source, 40, size=16, zoom=3.0, seed=seed).batch(0) for seed in range(5)]).float()
     assert views.shape == (200, 3, 16, 16)
@@ -224,7 +225,7 @@ def test_wrong_batches(arguments: dict, said: str) -> None:
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])
-def test_prefetch_gives_the_same_batches_and_lets_go(n_threads: int) -> None:
+def test_prefetch_gives_the_same_batches_and_ends_its_threads(n_threads: int) -> None:
     batches = Batches(numbered(10), 4, size=4)
     stream = batches.prefetch(start=3, n_threads=n_threads)
     for expected in range(3, 12):
@@ -234,8 +235,8 @@ def test_prefetch_gives_the_same_batches_and_lets_go(n_threads: int) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("colorlib-batches")]
 
 
-def test_prefetch_pins_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The real one needs a GPU.
+def test_prefetch_pins_batches_only_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Pinning memory needs a GPU. Here a function that halves the values shows which batches were pinned.
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self.contiguous() // 2)
     batches = Batches(numbered(12, size=10), 4, size=8)
     pinned, plain = (next(batches.prefetch(pin=pin))[1] for pin in (True, False))

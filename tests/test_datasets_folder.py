@@ -1,4 +1,4 @@
-"""Folders of photographs: reading, splitting, and the cache of prepared pictures."""
+"""Folders of photographs: how they are read and split, photographs without colour, and the cache."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ORIENTATION = 0x0112
 
 
 def photo(path: Path, seed: int = 0, size: tuple[int, int] = (40, 30), **options) -> Path:
-    """A smooth coloured picture, different for each seed."""
+    """Write a smooth coloured picture, a different one for each seed. Returns its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     small = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     Image.fromarray(small).resize(size, Image.Resampling.BICUBIC).save(path, **options)
@@ -33,6 +33,7 @@ def photo(path: Path, seed: int = 0, size: tuple[int, int] = (40, 30), **options
 
 
 def folder(root: Path, n: int = 30, suffix: str = ".png") -> Path:
+    """Write n different pictures into three subfolders. Returns the root."""
     for i in range(n):
         photo(root / f"album{i % 3}" / f"{i:02}{suffix}", i)
     return root
@@ -40,7 +41,7 @@ def folder(root: Path, n: int = 30, suffix: str = ".png") -> Path:
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of all pictures decoded during the test."""
+    """A list that gets the name of each picture that is decoded during the test."""
     names: list[str] = []
     original = cache_module._decode
     monkeypatch.setattr(
@@ -53,7 +54,7 @@ def contents(source) -> set[bytes]:
     return {image.numpy().tobytes() for image in source.images(range(len(source)))}
 
 
-# --- one picture ---
+# --- the square of one photograph ---
 
 
 def square_of(image: Image.Image, side: int = 8, **options) -> np.ndarray:
@@ -63,7 +64,7 @@ def square_of(image: Image.Image, side: int = 8, **options) -> np.ndarray:
 
 
 def test_the_square_is_the_centre_of_the_resized_picture() -> None:
-    """Against the other order: resize the short side, then crop."""
+    """Compare with the two steps in the other order: resize the short side, then crop."""
     small = np.random.default_rng(1).integers(0, 256, (6, 9, 3), dtype=np.uint8)
     image = Image.fromarray(small).resize((360, 240), Image.Resampling.BICUBIC)
     expected = np.asarray(image.resize((48, 32), Image.Resampling.BICUBIC))[:, 8:40].transpose(2, 0, 1)
@@ -86,7 +87,7 @@ def test_exif_orientation_is_applied() -> None:
     image = Image.new("RGB", (20, 20), "red")
     image.paste("blue", (0, 0, 20, 10))
     exif = Image.Exif()
-    exif[ORIENTATION] = 6  # the top of the scene is the right of the stored picture
+    exif[ORIENTATION] = 6  # the top of the scene is the right side of the stored picture
     turned = square_of(image, format="JPEG", exif=exif, quality=95)
     assert turned[2, 4, 7] > 200 and turned[0, 4, 0] > 200 and turned[2, 4, 0] < 60
 
@@ -115,7 +116,7 @@ def test_extreme_shapes(size: tuple[int, int]) -> None:
     assert (square_of(Image.new("RGB", size, (9, 80, 200)), 32, format="PNG")[:, 16, 16] == (9, 80, 200)).all()
 
 
-def test_a_program_that_calls_itself_a_picture_is_not_run() -> None:
+def test_an_eps_file_is_refused_because_it_is_a_program() -> None:
     with pytest.raises(DataError, match="EPS"):
         square_of(Image.new("RGB", (9, 9)), format="EPS")
 
@@ -144,7 +145,7 @@ def test_links_in_a_circle(tmp_path: Path) -> None:
     assert [entry.path for entry in scan(tmp_path)] == ["a/one.png"]
 
 
-def test_standing_folders_are_the_splits(tmp_path: Path) -> None:
+def test_folders_named_train_val_and_test_are_the_splits(tmp_path: Path) -> None:
     for i, name in enumerate(["train/x/a", "train/b", "val/c", "test/d", "e"]):
         photo(tmp_path / f"{name}.png", i)
     opened = {split: open_folder(tmp_path, 8, split) for split in ("train", "val", "test")}
@@ -152,12 +153,13 @@ def test_standing_folders_are_the_splits(tmp_path: Path) -> None:
 
 
 def origin(source) -> str:
+    """The text with which a source says from which files its split was made."""
     return source.describe()["made_from"]
 
 
 @pytest.mark.parametrize("place", ["", "archive"])
 def test_test_pictures_under_another_name_are_not_trained_on(tmp_path: Path, place: str) -> None:
-    """Ten pictures in each folder: before, all twenty were one set and cut 18, 1 and 1."""
+    """There are ten pictures in each folder. They must not be mixed into one set of twenty and then cut by content."""
     for i in range(10):
         photo(tmp_path / place / "training" / f"{i}.png", i)
         photo(tmp_path / place / "testing" / f"{i}.png", 100 + i)
@@ -208,7 +210,7 @@ def test_small_folders_get_all_three_splits(n: int) -> None:
 
 
 @pytest.mark.slow
-def test_equal_pictures_go_the_same_way(tmp_path: Path) -> None:
+def test_equal_pictures_are_in_the_same_split(tmp_path: Path) -> None:
     folder(tmp_path)
     for i in range(30):
         photo(tmp_path / "copies" / f"other name {i}.png", i)
@@ -238,7 +240,7 @@ def test_missing_and_empty_folders(tmp_path: Path) -> None:
 
 
 def bad_files(root: Path) -> list[str]:
-    """Among the good ones, not after them."""
+    """Write three files that cannot be read, in the middle of the others and not at the end. Returns their names."""
     root = root / "album1"
     (root / "text.jpg").write_text("not a picture")
     (root / "nothing.png").write_bytes(b"")
@@ -252,7 +254,7 @@ def test_bad_files_are_named_counted_and_left_out_in_one_warning(tmp_path: Path)
     for split in ("val", "test"):
         photo(tmp_path / split / "a.png")
     names = bad_files(tmp_path / "train")
-    for _ in range(2):  # the second time from the cache
+    for _ in range(2):  # the second source is read from the cache
         with pytest.warns(UserWarning) as caught:
             source = open_folder(tmp_path, 8, "train")
         assert len(caught) == 1 and len(source) == 30
@@ -275,7 +277,7 @@ def test_more_than_a_tenth_bad_stops(tmp_path: Path) -> None:
 
 
 def test_photographs_of_a_kind_that_is_not_read_are_counted(tmp_path: Path) -> None:
-    """As of a phone: 5 JPEGs and 30 HEICs trained on 5 pictures in silence."""
+    """A folder from a phone has 5 JPEG and 30 HEIC files. Training on 5 photographs must not happen unnoticed."""
     folder(tmp_path / "album", 5, ".jpg")
     for i in range(30):
         (tmp_path / "album" / f"IMG_{i}.HEIC").write_bytes(b"\0\0\0\x24ftypheic" + bytes(40))
@@ -305,7 +307,7 @@ def test_a_bad_picture_of_another_kind_is_named_with_its_kind(tmp_path: Path) ->
 
 
 def test_one_bad_file_in_a_small_split_is_no_disaster(tmp_path: Path) -> None:
-    """Chance may put it among the three of a split; but one of a folder of five is too many wherever it lands."""
+    """One bad file of 31 is allowed, although it may by chance be one of three in its split. Of five it is too many."""
     folder(tmp_path / "mostly good", 30)
     (tmp_path / "mostly good" / "text.jpg").write_text("not a picture")
     with pytest.warns(UserWarning, match=r"text\.jpg"):
@@ -336,7 +338,7 @@ def test_a_picture_over_the_limit_is_not_advised_a_flag_that_training_lacks(monk
 
 
 def test_an_unreadable_file_does_not_stop_the_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that vanishes or is forbidden is one bad picture."""
+    """A file that has vanished or may not be read counts as one bad picture."""
     folder(tmp_path, 30)
     read = Path.read_bytes
 
@@ -357,20 +359,20 @@ def test_an_unreadable_file_does_not_stop_the_split(tmp_path: Path, monkeypatch:
 
 
 def natural(seed: int, size: tuple[int, int] = (60, 60)) -> Image.Image:
-    """A picture with fine structure, in which colour does not follow from lightness."""
+    """A picture with fine structure, in which the lightness does not determine the colour."""
     small = np.random.default_rng(seed).integers(0, 256, (15, 15, 3), dtype=np.uint8)
     return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
 
 
 def sepia(seed: int) -> Image.Image:
-    """As a scanned print, with grain."""
+    """A picture like a scanned sepia print, with grain."""
     toned = ImageOps.colorize(natural(seed).convert("L"), (25, 12, 2), (250, 238, 205), mid=(140, 112, 78))
     noise = np.random.default_rng(seed).normal(0, 3, (60, 60, 3))
     return Image.fromarray((np.asarray(toned) + noise).clip(0, 255).astype(np.uint8))
 
 
 def pair(seed: int) -> Image.Image:
-    """A grey and a coloured picture side by side, as in pix2pix's sets: the central square straddles the seam."""
+    """A grey and a coloured picture side by side, as in pix2pix's data sets. The central square contains the seam."""
     both = Image.new("RGB", (128, 64))
     both.paste(natural(seed, (64, 64)), (64, 0))
     both.paste(natural(seed, (64, 64)).convert("L"), (0, 0))
@@ -392,7 +394,7 @@ def test_a_picture_without_colour_is_told_from_one_in_colour(lack: str, side: in
 
 
 def test_plain_and_dull_pictures_are_not_taken_for_prints() -> None:
-    """One plain colour is no tint, and a dull photograph is not grey."""
+    """A picture of one plain colour is not tinted, and a dull photograph is not grey."""
     plain = Image.new("RGB", (60, 60), (180, 140, 100))
     assert pictures.lack_of_colour(square_of(plain, 32, format="PNG")) == ""
     for seed in range(20):
@@ -401,6 +403,7 @@ def test_plain_and_dull_pictures_are_not_taken_for_prints() -> None:
 
 
 def album(root: Path, split: str, **counts: int) -> Path:
+    """Write pictures into the folder of a split. `colour`, `grey`, `tinted` and `half_grey` are their numbers."""
     (root / split).mkdir(parents=True)
     for lack, n in counts.items():
         for i in range(n):
@@ -412,7 +415,7 @@ def test_pictures_without_colour_are_counted(tmp_path: Path) -> None:
     album(tmp_path, "train", colour=6, grey=3, tinted=2, half_grey=1)
     album(tmp_path, "val", colour=1)
     album(tmp_path, "test", grey=2)
-    for _ in range(2):  # the second time from the cache
+    for _ in range(2):  # the second source is read from the cache
         with pytest.warns(
             UserWarning, match=r"train: 6 of 12 photographs have no colour \(3 grey, 1 grey in one half.*, 2 in"
         ):
@@ -421,7 +424,7 @@ def test_pictures_without_colour_are_counted(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         open_folder(tmp_path, 32, "val")
-    # What is only measured on may be grey.
+    # Photographs without colour are allowed in the test split.
     with pytest.warns(UserWarning, match="test: 2 of 2 photographs have no colour"):
         open_folder(tmp_path, 32, "test")
 

@@ -1,4 +1,4 @@
-"""The gallery: photographs with credits, opened as squares, and refused for training."""
+"""The gallery: its photographs and their credits, the source that shows them, and that training refuses it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_photograph_and_its_credits(photo) -> None:
         assert min(image.size) >= 256 and max(image.size) <= 640
     pixels = np.asarray(photo.open(), dtype=float)
     assert 30 < pixels.mean() < 225
-    assert np.ptp(pixels, axis=2).mean() > 10  # a grey photograph shows no colouring
+    assert np.ptp(pixels, axis=2).mean() > 10  # on a grey photograph no colours could be compared
 
 
 def test_the_licences_that_are_named_are_linked() -> None:
@@ -112,7 +112,9 @@ def test_the_fingerprint_tells_selections_and_sizes_apart() -> None:
     assert len({source.fingerprint for source in sources}) == 3
 
 
-@pytest.mark.parametrize(("spec", "split", "said"), [("gallery:x", "test", "one of the sources"), ("gallery", "val", "no val")])
+@pytest.mark.parametrize(
+    ("spec", "split", "said"), [("gallery:x", "test", "one of the sources"), ("gallery", "val", "no val")]
+)
 def test_what_cannot_be_opened(spec: str, split: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         open_source(spec, 32, split)

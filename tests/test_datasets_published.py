@@ -1,4 +1,4 @@
-"""The sets that torchvision reads, made small here in their documented formats on disk; nothing is downloaded."""
+"""The sets that torchvision reads. The tests write small sets in the documented formats, and download nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def paint(path: Path, value: int) -> None:
 
 
 def values(spec: str, split: str) -> list[int]:
-    """The red of each picture, by which it is known."""
+    """The red value of each image, which identifies it."""
     source = open_source(spec, 8, split)
     return source.images(range(len(source)))[:, 0, 4, 4].tolist()
 
@@ -75,7 +75,7 @@ def make_stl10(root: Path) -> None:
 
 @pytest.fixture
 def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our small files do not have the checksums of the published ones."""
+    """Let torchvision accept the small files, whose checksums are not those of the published files."""
     monkeypatch.setattr(torchvision.datasets.Flowers102, "_check_integrity", lambda self: True)
     monkeypatch.setattr(torchvision.datasets.STL10, "_check_integrity", lambda self: True)
 
@@ -108,7 +108,7 @@ def test_flowers_keep_their_three_parts(root: Path) -> None:
     assert values("flowers102", "test") == pytest.approx([160, 180, 200, 220, 240], abs=2)
 
 
-def test_the_second_opening_does_not_ask_torchvision(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_opening_uses_the_cache_and_not_torchvision(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_pets(root)
     before = open_source("pets", 8, "train")
     monkeypatch.setattr(torchvision.datasets, "OxfordIIITPet", None)
@@ -152,7 +152,7 @@ def test_where_data_is(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 class Recorder:
-    """Stands in for a torchvision set."""
+    """A replacement for a torchvision data set that only records how it was called."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Path, str, bool]] = []
@@ -195,6 +195,6 @@ def test_opening_never_downloads(root: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert recorder.calls == [(root, "trainval", False)]
 
 
-def test_download_of_what_is_not_published() -> None:
+def test_download_refuses_sources_that_need_no_download() -> None:
     with pytest.raises(ValueError, match="imagenette, flowers102, pets, stl10, got 'scenes'"):
         download("scenes")

@@ -1,4 +1,4 @@
-"""Folders of splits under the names that people and published sets give them."""
+"""Folders that are splits, under the names that people and published data sets use for them."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from colorlib.errors import DataError
         ("a/b/c/train a/b/c/test", "train test"),
         ("cats/train cats/test dogs/train", "train test train"),
         ("train/test train/val", "train/ train/"),
-        # One split in the root is enough, as it always was.
+        # In the root, a folder for one split is enough.
         ("test album", "test -"),
         ("train album", "train -"),
-        # No splits: one word alone in a deeper folder, words with different company, words inside of words.
+        # Not splits: a single split in a deeper folder, names with different further words, parts of other words.
         ("2019/test 2019/beach", "- -"),
         ("test_shots train_rides", "- -"),
         ("testament contrails validity Prevalence", "- - - -"),
@@ -41,7 +41,7 @@ from colorlib.errors import DataError
 def test_names(folders: str, expected: str) -> None:
     names = folders.split()
     found = split_folders(f"{name}/x/{i}.png" for i, name in enumerate(names))
-    if expected == "train/ train/":  # what is inside of a split is no split
+    if expected == "train/ train/":  # a folder inside a split is not a split
         assert found == {"train": "train"}
         return
     assert found == {name: split for name, split in zip(names, expected.split(), strict=True) if split != "-"}
@@ -63,5 +63,5 @@ def test_what_looks_like_a_split_and_is_unclear_is_refused(folders: str, unclear
         split_folders(f"{name}/{i}.png" for i, name in enumerate(folders.split()))
 
 
-def test_files_are_no_folders() -> None:
+def test_files_named_like_splits_are_ignored() -> None:
     assert split_folders(["train", "test", "train.png", "album/test.jpg"]) == {}

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: what it prints, what it leaves on disk, and with which status it ends."""
+"""The command line from outside: what each command prints, which files it writes, and its exit status."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ TINY = ["--size", "16", "--width", "4", "--d-width", "4", "--batch-size", "2", "
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No command may write into the folder that the tests are started from."""
+    """Run each test in an empty folder, so that no command writes into the folder that the tests are started from."""
     monkeypatch.chdir(tmp_path)
 
 
-# tyro draws its frames with these where the terminal can show them, and without them elsewhere.
+# A message of tyro on a terminal that can show frames, and below it the same message without a frame.
 FRAMED = """╭─ Unrecognized options ───────────────╮
 │ Unrecognized options: --lambda-l, 3   │
 │ ───────────────────────────────────── │
@@ -56,7 +56,7 @@ UNFRAMED = "\n".join(
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """A folder of small photographs in three splits."""
+    """A folder of small photographs with a subfolder for each split."""
     rng = np.random.default_rng(0)
     for split, n in (("train", 8), ("val", 2), ("test", 3)):
         (tmp_path / "photos" / split).mkdir(parents=True)
@@ -69,7 +69,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def train(photos: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Train a tiny pix2pix for a few steps; the run's folder."""
+    """A function that trains a tiny pix2pix for a few steps and returns the run's folder."""
 
     def run(*more: str, out: str = "run", status: int = 0) -> Path:
         folder = tmp_path / out
@@ -82,12 +82,12 @@ def train(photos: Path, tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a command that cannot do anything; its one line."""
+    """A function that runs a command that must fail, and returns the one line that it prints on stderr."""
 
     def run(*args: object, status: int = 2) -> str:
         capsys.readouterr()
         assert main([str(arg) for arg in args]) == status
-        # Progress bars share stderr: they redraw their line with a carriage return.
+        # Progress bars are printed on stderr, too. Their lines contain a carriage return.
         lines = [line for line in capsys.readouterr().err.split("\n") if line and "\r" not in line]
         assert len(lines) == 1, lines
         assert lines[0].startswith("colorlib: ")
@@ -105,7 +105,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-# --- finding one's way ---------------------------------------------------------------------------------------
+# --- help ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("args", [[], ["--help"], ["-h"], ["help"]])
@@ -183,7 +183,7 @@ def test_flags_are_the_recipe_with_changes() -> None:
 def test_a_batch_of_auto_becomes_a_number_that_the_run_keeps(
     train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Four images fit, or a hundred: but there are eight photographs only."""
+    """First the memory limits the batch to 4. Then 64 images would fit, but there are only 8 photographs."""
     for fits, batch in ((4, 4), (64, 8)):
         monkeypatch.setattr(memory, "largest_batch", lambda *_, most, fits=fits: min(fits, most))
         run = train("--batch-size", "auto", "--accumulate", "2", out=f"fits {fits}")
@@ -208,7 +208,7 @@ def test_a_new_target_replaces_the_recipes(flag: str, value: float) -> None:
 def test_flags_that_take_less_memory() -> None:
     given = parsed("--batch-size=auto", "--accumulate=4", "--checkpointing", "--compile")
     assert (given.automatic_batch, given.compile) == (True, True)
-    # Until it is known what fits, the batch is the smallest that can be had in four parts.
+    # Before it is known what fits, the batch is the smallest that can be computed in four parts.
     assert given.settings() == RECIPES["pix2pix"].replace(accumulate=4, checkpointing=True, batch_size=4)
     assert not parsed("--batch-size=8").automatic_batch and parsed("--batch-size=8").settings().batch_size == 8
 
@@ -282,7 +282,7 @@ def test_train_says_what_it_does_and_leaves_a_run(
     names = {*checkpoints.RUN_FILES, *checkpoints.RUN_FOLDERS, ".lock"} - {"tensorboard"}
     assert {path.name for path in run.iterdir()} == names
     assert len(pd.read_csv(run / "history.csv")) == 3
-    # photographs are stored larger than the crops that are trained on, as in the paper: 286 for 256
+    # Photographs are stored larger than the crops for training, as in the pix2pix paper: 286 px for crops of 256 px.
     described = json.loads((run / "source.json").read_text())
     assert (described["train"]["size"], described["validation"]["size"]) == (18, 16)
 
@@ -305,7 +305,7 @@ def test_a_run_that_starts_from_the_weights_of_another(
     for a, b in zip(before.parameters(), after.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=0)
     assert "holds another architecture" in fails(*args, "--width", "16", "--out", tmp_path / "other")
-    assert "nothing at" in fails(*args[:-1], tmp_path / "nothing.safetensors", "--out", tmp_path / "other")
+    assert "nothing.safetensors" in fails(*args[:-1], tmp_path / "nothing.safetensors", "--out", tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
 
@@ -382,7 +382,7 @@ def test_the_end_of_a_training_says_how_it_did_against_grey(
     psnr: float, last: bool, said: str,
     train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """tanh keeps NaN away: a generator that has diverged ends as if nothing had happened."""
+    """A generator that ends in tanh diverges without NaN. So only the comparison with grey shows that it diverged."""
     scores = [psnr] * 3 if last else [psnr, 13.0, 13.0]
 
     def measured(*_: object, **__: object) -> dict[str, float]:
@@ -411,7 +411,7 @@ def test_a_resumed_run_says_that_its_newest_checkpoint_is_damaged(
 
 
 class Writer:
-    """Stands in for torch.utils.tensorboard's, which needs a package that need not be installed."""
+    """A replacement for torch.utils.tensorboard's SummaryWriter, which needs a package that may not be installed."""
 
     written: ClassVar[list[tuple]] = []
 
@@ -493,7 +493,7 @@ def test_without_a_target_the_time_is_estimated(
 def test_a_target_in_minutes(train: Callable[..., Path], photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     args = ["train", "--data", f"folder:{photos}", *TINY, "--minutes", "0.005", "--out", str(out)]
-    # the checkpoint's clock counts saving too; the last record was made before it
+    # The seconds in the checkpoint include the time of saving. The last record was made before it.
     for command, target in ((args, 0.3), (["resume", str(out), "--minutes", "0.01"], 0.6)):
         assert main(command) == 0
         loaded = checkpoints.load_checkpoint(out)
@@ -504,7 +504,7 @@ def test_a_target_in_minutes(train: Callable[..., Path], photos: Path, tmp_path:
 def test_train_refuses_a_folder_that_holds_a_run(train: Callable[..., Path], fails: Callable[..., str]) -> None:
     run = train()
     before = weights(run)
-    # before the data are looked at: they are not even there
+    # It refuses before it opens the data: they do not exist, and the message is not about them.
     said = fails("train", "--data", "folder:nowhere", *TINY, "--out", run)
     assert f"colorlib resume {run}" in said
     assert "--overwrite" in said
@@ -567,11 +567,11 @@ def test_a_signal_saves_and_resume_goes_on(
 
 def test_a_second_ctrl_c_does_not_wait(fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     def impatient(_: object) -> int:
-        with progress.stop_signals() as came:
+        with progress.stop_signals() as received:
             os.kill(os.getpid(), signal.SIGINT)
-            assert came == [signal.SIGINT]
+            assert received == [signal.SIGINT]
             os.kill(os.getpid(), signal.SIGINT)
-        raise AssertionError("the second one should have raised")
+        raise AssertionError("the second signal should have raised KeyboardInterrupt")
 
     monkeypatch.setitem(commands.COMMANDS, "doctor", commands.Command(flags.DoctorFlags, impatient))
     assert fails("doctor", status=130) == "colorlib: stopped"
@@ -641,10 +641,11 @@ def test_a_loss_that_is_nan_stops(photos: Path, fails: Callable[..., str]) -> No
     assert "learning rate" in said
 
 
-# --- photographs that are none -------------------------------------------------------------------------------
+# --- files that are not photographs --------------------------------------------------------------------------
 
 
 def truncate(path: Path) -> None:
+    """Delete the second half of a file's content."""
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
 
@@ -684,7 +685,7 @@ def test_too_few_pictures_to_validate(tmp_path: Path, fails: Callable[..., str])
     assert "at least 3" in fails("train", "--data", f"folder:{tmp_path / 'two'}", *TINY, "--out", tmp_path / "r")
 
 
-def test_training_goes_without_validation_where_it_must(
+def test_training_works_without_validation_if_no_image_of_it_can_be_read(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for path in (photos / "val").iterdir():
@@ -717,10 +718,10 @@ def test_colorize(train: Callable[..., Path], photos: Path, tmp_path: Path, caps
 
 @pytest.mark.slow
 def test_a_pattern_that_the_shell_did_not_expand(train: Callable[..., Path], photos: Path, tmp_path: Path) -> None:
-    """As in PowerShell and cmd."""
+    """PowerShell and cmd pass patterns to the program as they are."""
     args = ["--out", str(tmp_path / "o"), "--weights", str(train()), "--device", "cpu"]
     assert main(["colorize", str(photos / "*" / "[12].png"), *args]) == 0
-    assert len(list((tmp_path / "o").iterdir())) == 5  # 1 and 2 of train and of test, 1 of val
+    assert len(list((tmp_path / "o").iterdir())) == 5  # 1.png and 2.png of train and of test, and 1.png of val
 
 
 @pytest.mark.slow
@@ -778,7 +779,7 @@ def test_what_is_no_picture_is_left_out_of_a_folder_and_refused_by_name(
 def test_photographs_of_a_kind_that_is_not_read_are_counted(
     train: Callable[..., Path], photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each is named as a failure; the count says what to do."""
+    """Each file is named as a failure, and a line with their number says what to do."""
     run = train()
     for name in ("IMG_1.HEIC", "IMG_2.HEIC", "3.dng"):
         (photos / "test" / name).write_bytes(b"no image")
@@ -794,7 +795,7 @@ def test_photographs_of_a_kind_that_is_not_read_are_counted(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="no such names there")
+@pytest.mark.skipif(os.name == "nt", reason="Windows does not allow such file names")
 def test_names_are_printed_in_one_line(train: Callable[..., Path], tmp_path: Path, fails: Callable[..., str]) -> None:
     album = tmp_path / "al\nbum"
     album.mkdir()
@@ -843,7 +844,7 @@ def test_many_failures_are_counted(train: Callable[..., Path], tmp_path: Path, f
     assert said.endswith("and 3 more")
 
 
-def test_weights_that_are_none(tmp_path: Path, photos: Path, fails: Callable[..., str]) -> None:
+def test_files_and_folders_that_are_not_weights(tmp_path: Path, photos: Path, fails: Callable[..., str]) -> None:
     fake = tmp_path / "fake.safetensors"
     fake.write_text("not weights")
     picture = photos / "test" / "0.png"
@@ -914,7 +915,10 @@ def test_a_folder_without_its_prefix_is_recognised(photos: Path, fails: Callable
 
 @pytest.mark.slow
 def test_pictures_without_colour(photos: Path, fails: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Some are counted, all are refused, and what is measured against them is no number but a reason."""
+    """Some photographs without colour are counted, and a training set without any colour is refused.
+
+    The chroma ratio against such photographs is undefined. `evaluate` prints the reason instead of a number.
+    """
     for split in ("train", "test"):
         for path in sorted((photos / split).iterdir())[:: 2 if split == "train" else 1]:
             Image.open(path).convert("L").save(path)
@@ -969,7 +973,7 @@ def test_export(train: Callable[..., Path], tmp_path: Path, capsys: pytest.Captu
     assert "differ from those of torch" in capsys.readouterr().out
 
 
-# --- how it ends ---------------------------------------------------------------------------------------------
+# --- failures ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

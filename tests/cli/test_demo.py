@@ -1,4 +1,4 @@
-"""The demo in miniature: what it writes, what its numbers are, and that its page stands alone."""
+"""A small demo: the files that it writes, the numbers that it measures, and a page that needs no other file."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Page(HTMLParser):
 
 
 def shrink(patch: pytest.MonkeyPatch) -> None:
-    """The two worlds at 16 px, with few pictures, and no weights that ship."""
+    """Make both worlds small: 16 px and few images. Pretend that no weights ship."""
     patch.setattr(demo, "WORLDS", {"scenes": TINY, "photos": TINY})
     patch.setattr(demo, "VALIDATIONS", 1)
     patch.setattr(demo, "shipped_weights", list)
@@ -67,14 +67,14 @@ def shrink(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a small demo may be made."""
+    """The folder for a small demo."""
     shrink(monkeypatch)
     return tmp_path / "demo"
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[demo.Demo]:
-    """One demo for the tests that only look."""
+    """One demo that all tests share that do not change it."""
     with pytest.MonkeyPatch.context() as patch:
         shrink(patch)
         yield run_demo(tmp_path_factory.mktemp("made") / "demo", device="cpu")
@@ -160,11 +160,11 @@ def test_the_page_stands_alone(made: demo.Demo) -> None:
     assert "@import" not in text
     assert "prefers-color-scheme: dark" in text
     assert 'name="viewport"' in text
-    # input, l1, pix2pix, truth of six pictures in two worlds; two plots for each world
+    # Six pictures in four columns (input, l1, pix2pix, truth) for each of two worlds, and two plots for each world.
     assert len(page.images) == 2 * (4 * 6 + 2)
     alts = [image["alt"] for image in page.images]
     assert all(alts)
-    assert len(set(alts)) == len(alts) - 2  # the plots of both worlds show the same things
+    assert len(set(alts)) == len(alts) - 2  # the two plots of one world have the same texts as those of the other
 
 
 @pytest.mark.slow
@@ -210,7 +210,7 @@ def test_shipped_weights_colour_the_photographs(
 
 
 @pytest.mark.slow
-def test_a_demo_is_not_overwritten_unasked_and_its_numbers_come_from_the_seed(out: Path, made: demo.Demo) -> None:
+def test_a_demo_is_only_replaced_with_overwrite_and_its_numbers_depend_on_the_seed(out: Path, made: demo.Demo) -> None:
     other = run_demo(out, device="cpu", steps=1, seed=1)
     assert other.metrics["seed"] == 1
     assert other.metrics["scenes"] != made.metrics["scenes"]
@@ -264,7 +264,7 @@ def test_small_pictures_stay_sharp() -> None:
     assert [image.get("class") for image in page.images] == ["small", None]
 
 
-def test_pictures_stand_row_by_row() -> None:
+def test_pictures_are_arranged_row_by_row() -> None:
     columns = {name: [Picture(b"", f"{name}{i}") for i in range(2)] for name in "ab"}
     page = Page(render("t", "i", [Section("s", [], columns)], "f"))
     assert [image["alt"] for image in page.images] == ["a0", "b0", "a1", "b1"]

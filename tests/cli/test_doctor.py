@@ -1,4 +1,4 @@
-"""A doctor that says what is wrong, and what to do about it, on machines that are not like this one."""
+"""The doctor on simulated machines: each check that fails says what is wrong and what to do about it."""
 
 import platform
 import shutil
@@ -14,11 +14,12 @@ from colorlib.cli.doctor import Check, doctor, format_checks
 
 @pytest.fixture
 def requirements(monkeypatch):
-    """Pretend that pyproject.toml asked for something else."""
+    """A function that replaces the requirements of the package by other lines."""
     return lambda *lines: monkeypatch.setattr(metadata, "requires", lambda name: list(lines))
 
 
 def only(checks):
+    """The check of a list that must contain exactly one."""
     assert len(checks) == 1
     return checks[0]
 
@@ -124,7 +125,7 @@ def test_device_that_does_not_work(monkeypatch):
     assert check.ok is False and "Tesla P100 with 5.5 GB free in fp16" in check.text and "--device cpu" in check.text
 
 
-def test_little_memory_and_none_told(monkeypatch):
+def test_little_memory_and_unknown_memory(monkeypatch):
     monkeypatch.setattr(module, "_memory_gb", lambda: 2.0)
     check = only(module._memory())
     assert check.ok is False and "--batch-size" in check.text
@@ -148,7 +149,7 @@ def test_disk_full_or_read_only(monkeypatch, tmp_path):
     assert "--out" in only(module._disk()).text
 
 
-def test_writable_is_asked_by_writing(tmp_path):
+def test_whether_a_folder_is_writable_is_tried(tmp_path):
     assert module._writable(tmp_path)
     assert not module._writable(tmp_path / "nothing")
 

@@ -1,6 +1,7 @@
-"""Every command with file names that the output's encoding lacks: escapes are printed, results and status are the same.
+"""Every command with file names that the encoding of its output does not have.
 
-Such are the code pages of Windows when output is piped (cp1252, cp1250, cp932), and ascii under LC_ALL=C.
+The characters are printed as escapes, and the results and the exit status do not change. Such encodings are the code
+pages of Windows when the output is piped (cp1252, cp1250, cp932), and ascii under LC_ALL=C.
 """
 
 from __future__ import annotations
@@ -24,18 +25,22 @@ ENCODINGS = ["cp1252", "cp1250", "cp932", "ascii"]
 
 
 def run(encoding: str, *args: str) -> tuple[int, str]:
-    """The status of a command whose stdout has an encoding that refuses characters that it lacks, and what it says."""
+    """Run a command whose stdout has this encoding, and return its exit status and what it printed.
+
+    As usual, the stream raises an error for characters that the encoding does not have.
+    """
     raw = io.BytesIO()
     stdout = io.TextIOWrapper(raw, encoding=encoding)
     with contextlib.redirect_stdout(stdout):
         status = main([*args])
     stdout.flush()
-    assert stdout.errors == "strict", "the caller's stream is left as it was"
+    assert stdout.errors == "strict", "the command must leave the caller's stream as it was"
     return status, raw.getvalue().decode(encoding)
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of photographs. Each of the encodings lacks some characters of its name and of the files' names."""
     folder = tmp_path / FOLDER
     rng = np.random.default_rng(0)
     for split, n in (("train", 4), ("val", 2), ("test", 2)):
@@ -84,5 +89,5 @@ def test_help_can_be_printed(name: str) -> None:
     assert status == 0 and "colorlib" in text
 
 
-def test_every_command_is_tried() -> None:
+def test_this_file_tests_every_command() -> None:
     assert set(commands.COMMANDS) == {"train", "resume", "colorize", "evaluate", "data", "export", "demo", "doctor"}

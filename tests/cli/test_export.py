@@ -1,4 +1,4 @@
-"""The ONNX files compute what torch computes, at sizes that were not exported, or are not written."""
+"""An ONNX file gives the results of torch, also at sizes that were not exported. Otherwise it is not written."""
 
 import importlib.util
 
@@ -19,7 +19,10 @@ RECIPE = Recipe(name="small", generator="unet", size=16, width=4, depth=2, steps
 
 @pytest.fixture(scope="module")
 def colorizer():
-    """Weights scaled up until an untrained network fills the range of tanh: an error is then visible."""
+    """An untrained network whose weights are scaled up, so that its outputs fill the range of tanh.
+
+    The outputs of the first weights are so small that a wrong result would hardly differ from the right one.
+    """
     generator = build_generator(RECIPE, torch.Generator().manual_seed(0))
     with torch.no_grad():
         for parameter in generator.parameters():
@@ -83,7 +86,7 @@ def test_fixed_size_of_a_plain_module_and_quiet(tmp_path, capfd, recwarn):
 
 @pytest.mark.parametrize("fault", [1e-3, float("nan")])
 def test_a_file_that_differs_is_not_written(colorizer, tmp_path, monkeypatch, fault):
-    """The export of a network that predicts zero, instead of the export of `other`."""
+    """Plant a fault: the exporter returns a network that predicts zero instead of the network `other`."""
     zero = nn.Conv2d(1, 2, 1)
     nn.init.zeros_(zero.weight), nn.init.zeros_(zero.bias)
     program = export.to_onnx(zero.eval(), {"L": torch.zeros(1, 1, 8, 8)}, {}, "ab")
