@@ -562,7 +562,7 @@ def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_nothing_is_written_below_the_input(tmp_path: Path) -> None:
     folder(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    with pytest.warns(UserWarning, match="is inside the folder.*COLORLIB_CACHE"):
+    with pytest.warns(UserWarning, match="is inside the data folder.*COLORLIB_CACHE"):
         assert len(open_folder(tmp_path, 8, "train", cache=tmp_path / "cache"))
     assert sorted(tmp_path.rglob("*")) == before
 

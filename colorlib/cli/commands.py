@@ -181,7 +181,7 @@ def _open_data(spec: str, recipe: Recipe) -> tuple[Source, Source | None]:
 
 
 def _margin(spec: str, recipe: Recipe) -> float:
-    """By what factor the stored images are larger than the crops. Scenes need no crops, because every scene is new."""
+    """The factor by which stored images are larger than crops. Scenes need no crops, because every scene is new."""
     return 1.0 if spec == "scenes" else max(CROP_MARGIN, recipe.zoom)
 
 
@@ -236,7 +236,7 @@ def _follow(trainer: Trainer, log: str, *, estimate: bool = False) -> int:
             progress.update(record)
             note(record)
             if estimate and record.step in (first, first + TIMED_STEPS):
-                # A GPU computes while the program continues. Reading a loss waits for it: only finished steps count.
+                # A GPU computes while the program continues. Reading a loss waits until the GPU has finished the step.
                 record["l1"]
                 if record.step > first:
                     say(_estimate(trainer, (trainer.seconds - started) / TIMED_STEPS))
@@ -285,8 +285,9 @@ def _estimate(trainer: Trainer, seconds_a_step: float) -> str:
 def _agree_to_stop(received: list[int], trainer: Trainer) -> bool:
     """Whether to stop after this step.
 
-    Several processes must stop at the same step, or those that train on would wait for the others forever. So the main
-    process decides for all of them, at every FLUSH_EVERYth step, because each decision makes the processes wait.
+    Several processes must stop at the same step. Otherwise those that train on would wait for the others forever. So
+    the main process decides for all of them. It does this only at every FLUSH_EVERYth step, because all processes wait
+    for the decision.
     """
     if distributed.world_size() == 1:
         return bool(received)
@@ -328,10 +329,10 @@ def colorize(flags: ColorizeFlags) -> int:
 
 
 def _colours(done: list[Result], colorizer: Colorizer) -> str:
-    """The end of the last line: which weights coloured the photographs, and which files were kept from an earlier call.
+    """The end of the last line: which weights coloured the photographs, and how many files were kept.
 
-    A kept file may have been coloured with other weights or settings. This is said, because its colours would otherwise
-    be taken for those of the weights of this call.
+    A file is kept if an earlier call has coloured it. That call may have used other weights or settings. This is said,
+    because the colours would otherwise be taken for those of the weights of this call.
     """
     kept = [result for result in done if result.skipped]
     if not kept:

@@ -241,7 +241,7 @@ def _balloons(measured: dict[str, dict[str, float]]) -> str:
 
 def _over_grey(measured: dict[str, dict[str, float]]) -> str:
     gains = {name: f"{measured[name]['psnr'] - measured['grey']['psnr']:+.1f} dB" for name in MODELS}
-    return f"On photographs, the PSNR is {gains['l1']} over that of grey for l1, {gains['pix2pix']} for pix2pix."
+    return f"On photographs, PSNR differs from that of grey by {gains['l1']} with l1, {gains['pix2pix']} with pix2pix."
 
 
 def _pictures(column: str, images: Tensor, world: str) -> list[Picture]:

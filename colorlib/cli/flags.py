@@ -84,7 +84,7 @@ class TrainFlags:
 
     Example: colorlib train --recipe wgan-gp --data folder:photos --size 128 --batch-size 16 --epochs 20 --out runs/mine
 
-    Several processes: torchrun --nproc-per-node 2 -m colorlib train ...
+    With several processes: torchrun --nproc-per-node 2 -m colorlib train ...
     """
 
     hyperparameters: Annotated[RecipeFlags, OmitArgPrefixes]
@@ -153,7 +153,7 @@ class ResumeFlags:
     minutes: float | None = None
     """New target: stop after this many minutes of training. Minutes before the resume count."""
     data: str | None = None
-    """If the data were moved: the source with its new path, for example folder:PATH. None: the path of the run."""
+    """If the data were moved: the source with its new path, for example folder:PATH. None: they are where they were."""
     device: Device = "auto"
     log: Log = "none"
     compile: Compile = False

@@ -133,5 +133,5 @@ def stop_signals() -> Iterator[list[int]]:
         yield received
     finally:
         for number, handler in before.items():
-            # A handler that was not set from Python is returned as None and cannot be set again.
+            # `before` has None for a handler that was not set by Python. Such a handler cannot be restored.
             signal.signal(number, handler or signal.SIG_DFL)

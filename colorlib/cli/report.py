@@ -1,6 +1,6 @@
 """Write a report as one HTML file with pictures side by side, tables and curves.
 
-The pictures are inside the file, so that it can be moved or sent, and shows everything without a network.
+The pictures are inside the file. So it can be moved or sent, and needs no connection to the internet.
 """
 
 from __future__ import annotations

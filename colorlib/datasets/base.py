@@ -19,7 +19,7 @@ SPLITS = ("train", "val", "test")
 class Source(Protocol):
     """A set of square images. An object with these six members can be used for training and evaluation.
 
-    Your own class needs no base class: a `Protocol` only says which members there must be.
+    A class need not inherit from it. `Protocol` only lists the members that an object must have.
     """
 
     @property
@@ -101,7 +101,7 @@ def digest(parts: Iterable[object]) -> str:
 def check_split(split: str) -> None:
     """Raise ValueError if `split` is not the name of a split."""
     if split not in SPLITS:
-        raise ValueError(f"a split is one of {', '.join(SPLITS)}, got {split!r}")
+        raise ValueError(f"the split must be one of {', '.join(SPLITS)}, got {split!r}")
 
 
 def check_for_training(source: Source) -> None:

@@ -23,8 +23,8 @@ Prefetched = Generator[tuple[int, UInt8[Tensor, "b 3 size size"]], None, None]
 # An endless source is read from a first index that depends on the seed and is below this number. A billion further
 # indices then still fit 32 bits.
 ENDLESS_STARTS = 2**30
-# The side of a stored photograph over that of its crops. The pix2pix paper (Isola et al. 2017, appendix 6.2) resizes
-# images to 286 px and trains on random crops of 256 px.
+# The side of a stored photograph, divided by the side of its crops. The pix2pix paper (Isola et al. 2017, appendix 6.2)
+# resizes images to 286 px and trains on random crops of 256 px.
 CROP_MARGIN = 286 / 256
 
 
@@ -125,7 +125,8 @@ class Batches:
             corners = torch.full((self.batch_size, 2), (self.source.size - self.size) // 2)
             return sides, corners, torch.zeros(self.batch_size, dtype=torch.int64)
         rng = make_rng(self.seed, "augment", k)
-        # Both branches give uniform corners. They draw different random numbers, so merging them would change old runs.
+        # Both branches give uniform corners, but from different random numbers. Merging them would change the batches
+        # of runs that are resumed.
         if self.widest == self.size:
             corners = torch.randint(0, self.source.size - self.size + 1, (self.batch_size, 2), generator=rng)
         else:

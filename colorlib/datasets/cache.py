@@ -36,7 +36,7 @@ from colorlib.files import replacing
 
 # Part of every key. Raise the number when the preparation changes: sets in an old cache are then made again.
 FORMAT = "colorlib-prepared-2"
-# A larger share of unreadable files is an error, because the folder is then probably not what the user thinks it is.
+# If a larger share of the files cannot be read, this is an error and not a warning.
 BAD_SHARE = 0.1
 DECODING_THREADS = 2
 CHUNK = 1 << 20  # bytes
@@ -46,8 +46,8 @@ CHECKED_CHUNKS = 256
 # The words of the messages for each result of `lack_of_colour`.
 LACKS = {
     "grey": "grey",
-    "tinted": "in shades of one colour, as sepia prints",
-    "half grey": "grey in one half, as a grey and a coloured picture side by side: cut them apart",
+    "tinted": "in shades of one colour, like a sepia print",
+    "half grey": "grey in one half, like a grey and a coloured picture side by side; cut these apart",
 }
 # A temporary file that has not changed for so many seconds belongs to a process that was killed.
 ABANDONED = 24 * 3600
@@ -102,7 +102,7 @@ def prepare(
 
     Raises DataError if more than a tenth of the files cannot be read. There is one exception: if the split is a random
     share of at least 10 files (`drawn_from`), one unreadable file is allowed, because a small split may get it by
-    chance. Raises DataError, too, if neither the cache nor the temporary folder has enough room.
+    chance. Also raises DataError if neither the cache nor the temporary folder has enough room.
     """
     key = digest([FORMAT, key, side])
     place = folder / _as_file_name(label)
@@ -294,7 +294,7 @@ def _remove_outdated(stem: Path) -> None:
 def _unusable(folder: Path, inputs: Path | None) -> str | None:
     """The reason why `folder` cannot be the cache. None if it can be."""
     if inputs is not None and folder.resolve().is_relative_to(inputs.resolve()):
-        return f"the cache {folder} is inside the folder {inputs} that it would be made from"
+        return f"the cache {folder} is inside the data folder {inputs}, which is never written to"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -308,7 +308,7 @@ def _fall_back(reason: str) -> Path:
     folder = Path(_temporary_folder().name)
     warnings.warn(
         f"{reason}, so prepared photographs are kept in {folder} until this process ends; "
-        "set COLORLIB_CACHE to a folder that can be written",
+        "set COLORLIB_CACHE to another folder that can be written",
         stacklevel=4,
     )
     return folder

@@ -1,4 +1,8 @@
-"""A folder of photographs as a source. Its splits are its subfolders train, val and test, or a share by content."""
+"""Open any folder of photographs as a source.
+
+Its splits are the subfolders train, val and test. Without such subfolders each file's split is chosen by a hash of its
+content.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +35,7 @@ NAMED_FOLDERS = 4
 
 @dataclass(frozen=True)
 class Entry:
-    """A file below the root folder: its path with forward slashes, its size in bytes and the time of its last change.
-
-    The time is in nanoseconds.
-    """
+    """A file below the root folder: its path with forward slashes, its size in bytes and its last change in ns."""
 
     path: str
     size: int
@@ -144,7 +145,8 @@ def _share_of(split: str, root: Path, folder: Path, progress: bool) -> _Share:
         own[next((folders[place] for place in above if place in folders), "")].append(entry)
     standing = [name for name in SPLITS if own[name]]  # the splits that have folders of their own
     notes = (*count_not_read(file.path for file in files), *_unused(own, standing))
-    # The training folders are used whole only if val and test have folders, too. Otherwise these take their share.
+    # The training folders are used as a whole only if val and test have folders, too. Otherwise a split without a
+    # folder takes its share of them.
     if split in standing and (split != "train" or len(standing) == len(SPLITS)):
         return _Share(own[split], len(own[split]), _named_folders(folders, split), notes)
     pool_of = "train" if "train" in standing else ""
@@ -167,7 +169,7 @@ def _named_folders(folders: dict[str, str], split: str) -> str:
 
 
 def _unused(own: dict[str, list[Entry]], standing: list[str]) -> tuple[str, ...]:
-    """A note on photographs that are not used, because there are training folders and they are in no split's folder."""
+    """A note on the files outside of all splits' folders, which are not used if there are training folders."""
     if "train" not in standing or not own[""]:
         return ()
     example = own[""][0].path

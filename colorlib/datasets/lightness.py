@@ -70,7 +70,7 @@ def _outside(L: Float[Tensor, " n"], ab: Float[Tensor, "2 n"]) -> int:
 
 
 def luma_to_lightness(luma: UInt8[np.ndarray, "*n"], ab: UInt8[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n"]:
-    """Compute L* (0..100, within 0.05) from luma and 8-bit ab. Equal triples of the three are computed only once."""
+    """Compute L* (0..100, within 0.05) from luma and 8-bit ab. Equal triples of bytes are computed only once."""
     triples, where = np.unique(_pack(luma, ab), return_inverse=True)
     return _solve_lightness(*_unpack(triples)).numpy()[where].reshape(luma.shape)
 

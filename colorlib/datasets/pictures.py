@@ -27,7 +27,7 @@ DRAFT_MARGIN = 2
 # Constants of `lack_of_colour`: the side at which a photograph is examined, and thresholds in units of L*, a* and b*.
 COLOUR_SIDE = 32
 GREY_CHROMA = 3.0  # a photograph with less chroma is grey
-TINT_SPREAD = 3.5  # a photograph is tinted if its colours differ by less from the mean colour of their lightness
+TINT_SPREAD = 3.5  # a photograph is tinted if its ab differ by less than this from the mean ab of their lightness
 FLAT = 4.0  # if the lightness varies less than this, a tint cannot be told from one plain colour
 VIVID = 60.0  # a photograph with more chroma is not an old print
 

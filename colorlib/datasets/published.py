@@ -135,9 +135,7 @@ def download(name: str, *, root: str | Path | None = None) -> Path:
     Raises ValueError for a name that is not in SETS, and DataError if the download fails.
     """
     if name not in SETS:
-        raise ValueError(
-            f"only these can be downloaded: {', '.join(SETS)}, got {name!r}; other sources need no download"
-        )
+        raise ValueError(f"expected one of {', '.join(SETS)}, got {name!r}; the other sources need no download")
     place = data_folder(root)
     place.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,6 +1,6 @@
 """Recognise folders that are splits by their usual names: `train`, `Validation`, `testA`, `val2017`, `DIV2K_train_HR`.
 
-If this failed silently, a network would be trained on the photographs that its author had put aside for the test.
+If the test folder were not recognised, a network would be trained on the photographs that were set aside for the test.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def split_folders(paths: Iterable[str]) -> dict[str, str]:
 
     `paths` are the paths of the photographs, relative to the root.
 
-    A folder directly in the root is a split if its name is that of a split. Deeper folders are splits only if at least
-    two different splits are in the same folder, for example archive/train and archive/test. The search begins in the
-    root and stops at the first depth that has splits.
+    A folder directly in the root is a split if its name is that of a split. Deeper folders are splits if a folder
+    contains at least two different ones, for example archive/train and archive/test. A single split in another folder
+    of the same depth then counts, too. The search begins in the root and stops at the first depth that has splits.
 
     Raises DataError if a folder beside the splits is named like a split, but it is unclear which one.
     """
