@@ -73,7 +73,7 @@ class Batches:
         mine = slice(self.rank * share, (self.rank + 1) * share)
         images = self.source.images(self._indices(k)[mine].tolist())
         sides, corners, flips = (numbers[mine].tolist() for numbers in self._augmentation(k))
-        return torch.stack([self._view(*one) for one in zip(images, sides, corners, flips, strict=True)])
+        return torch.stack([self._crop(*one) for one in zip(images, sides, corners, flips, strict=True)])
 
     def prefetch(self, start: int = 0, n_threads: int = 1, *, pin: bool = False) -> Prefetched:
         """Yield `(k, batch(k))` for k = start, start + 1, ... without end.
@@ -135,7 +135,7 @@ class Batches:
             corners = (torch.rand(self.batch_size, 2, generator=rng) * room).long()
         return sides, corners, torch.randint(0, 2, (self.batch_size,), generator=rng)
 
-    def _view(
+    def _crop(
         self, image: UInt8[Tensor, "3 stored stored"], side: int, corner: list[int], flip: int
     ) -> UInt8[Tensor, "3 size size"]:
         """Cut the crop out of an image, resize it, and mirror it if `flip` is 1."""

@@ -49,7 +49,7 @@ LACKS = {
     "tinted": "in shades of one colour, like a sepia print",
     "half grey": "grey in one half, like a grey and a coloured picture side by side; cut these apart",
 }
-# A temporary file that has not changed for so many seconds belongs to a process that was killed.
+# A temporary file that has not changed for this many seconds belongs to a process that was killed.
 ABANDONED = 24 * 3600
 
 

@@ -143,21 +143,23 @@ def _share_of(split: str, root: Path, folder: Path, progress: bool) -> _Share:
     for entry in entries:
         above = map(str, PurePosixPath(entry.path).parents)
         own[next((folders[place] for place in above if place in folders), "")].append(entry)
-    standing = [name for name in SPLITS if own[name]]  # the splits that have folders of their own
-    notes = (*count_not_read(file.path for file in files), *_unused(own, standing))
+    with_folders = [name for name in SPLITS if own[name]]  # the splits that have folders of their own
+    notes = (*count_not_read(file.path for file in files), *_unused(own, with_folders))
     # The training folders are used as a whole only if val and test have folders, too. Otherwise a split without a
     # folder takes its share of them.
-    if split in standing and (split != "train" or len(standing) == len(SPLITS)):
+    if split in with_folders and (split != "train" or len(with_folders) == len(SPLITS)):
         return _Share(own[split], len(own[split]), _named_folders(folders, split), notes)
-    pool_of = "train" if "train" in standing else ""
+    pool_of = "train" if "train" in with_folders else ""
     pool = own[pool_of]
     if not pool:
         return _Share([], 0, "", notes)
     cuts = cut_by_content(_content_hashes(root, pool, folder, progress))
     # A split with folders of its own takes no share of the pool: that share stays in train.
-    cuts = ["train" if cut in standing else cut for cut in cuts]
+    cuts = ["train" if cut in with_folders else cut for cut in cuts]
     chosen = [entry for entry, cut in zip(pool, cuts, strict=True) if cut == split]
-    place = _named_folders(folders, "train") if pool_of else "outside of the folders of splits" if standing else "found"
+    place = (
+        _named_folders(folders, "train") if pool_of else "outside of the folders of splits" if with_folders else "found"
+    )
     made_from = f"{len(chosen):,} of the {len(pool):,} {place}, by a hash of their content"
     return _Share(chosen, len(pool), made_from, notes)
 
@@ -168,9 +170,9 @@ def _named_folders(folders: dict[str, str], split: str) -> str:
     return f"in {', '.join(names[:NAMED_FOLDERS])}{more}"
 
 
-def _unused(own: dict[str, list[Entry]], standing: list[str]) -> tuple[str, ...]:
+def _unused(own: dict[str, list[Entry]], with_folders: list[str]) -> tuple[str, ...]:
     """A note on the files outside of all splits' folders, which are not used if there are training folders."""
-    if "train" not in standing or not own[""]:
+    if "train" not in with_folders or not own[""]:
         return ()
     example = own[""][0].path
     return (f"{len(own['']):,} photographs outside of the folders of splits are not used, for example {example}",)

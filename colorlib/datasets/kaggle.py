@@ -34,8 +34,8 @@ PARTS = ("ab1.npy", "ab2.npy", "ab3.npy")
 # The splits are ranges of the index: of the full set 22,500 for training, 1,250 for validation and 1,250 for test.
 CUTS = {"train": (0.0, 0.90), "val": (0.90, 0.95), "test": (0.95, 1.0)}
 # How many photographs, and how many of their colours, are examined to find out whether gray_scale is L* or luma.
-ASKED_PICTURES = 32
-ASKED_COLOURS = 8000
+EXAMINED_PHOTOGRAPHS = 32
+EXAMINED_COLOURS = 8000
 
 
 @dataclass(frozen=True)
@@ -124,22 +124,22 @@ def open_kaggle(path: str | Path, side: int, split: str, *, lightness: Lightness
         raise DataError(f"{base} holds {len(gray)} photographs, but the three splits need at least 20")
     if lightness is not None:
         return source
-    found = _ask(source)
-    _say(source.name, found)
+    found = _examine(source)
+    _report(source.name, found)
     return KaggleSource(source.name, split, side, gray, parts, found.verdict, found)
 
 
-def _ask(source: KaggleSource) -> Evidence:
+def _examine(source: KaggleSource) -> Evidence:
     """Count the evidence for L* and for luma on photographs from the whole set, so that all splits get the same answer.
 
     Every third pixel of a photograph is enough, because neighbouring pixels have nearly the same colour.
     """
     n = len(source.gray)
-    rows = np.linspace(0, n, min(n, ASKED_PICTURES), endpoint=False).astype(np.int64)
-    return evidence(source.gray[rows][:, ::3, ::3], source._ab(rows)[:, ::3, ::3], ASKED_COLOURS)
+    rows = np.linspace(0, n, min(n, EXAMINED_PHOTOGRAPHS), endpoint=False).astype(np.int64)
+    return evidence(source.gray[rows][:, ::3, ::3], source._ab(rows)[:, ::3, ::3], EXAMINED_COLOURS)
 
 
-def _say(name: str, found: Evidence) -> None:
+def _report(name: str, found: Evidence) -> None:
     """Log whether gray_scale is L* or luma. Warn if the colours do not tell."""
     counts = (
         f"of {found.colours} colours {found.outside_if_lstar} are outside the gamut if it is L*, "

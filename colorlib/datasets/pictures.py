@@ -97,25 +97,26 @@ def lack_of_colour(pixels: UInt8[np.ndarray, "3 side side"]) -> str:
     rgb = torch.from_numpy(np.array(small)).permute(2, 0, 1)
     L, ab = color.rgb_to_lab(color.to_float(rgb)).split([1, 2])
     chroma = ab.norm(dim=0)
-    if _high(chroma, 0.99) < GREY_CHROMA:
+    if _quantile(chroma, 0.99) < GREY_CHROMA:
         return "grey"
     # The columns at the seam mix both halves, so two columns on each side of it are left out.
     halves = chroma[:, : COLOUR_SIDE // 2 - 2], chroma[:, COLOUR_SIDE // 2 + 2 :]
     for half, other in (halves, halves[::-1]):
-        if _high(half, 0.99) < GREY_CHROMA and other.mean() > 2 * GREY_CHROMA:
+        if _quantile(half, 0.99) < GREY_CHROMA and other.mean() > 2 * GREY_CHROMA:
             return "half grey"
-    if pixels.shape[-1] < COLOUR_SIDE or L.std() < FLAT or _high(chroma, 0.99) > VIVID:
+    # Without enough pixels or differences of lightness a tint cannot be measured, and vivid colours are not a tint.
+    if pixels.shape[-1] < COLOUR_SIDE or L.std() < FLAT or _quantile(chroma, 0.99) > VIVID:
         return ""
-    spread = _high(_beside_lightness(L.flatten(), ab.flatten(1)), 0.95)
+    spread = _quantile(_distance_from_tint(L.flatten(), ab.flatten(1)), 0.95)
     return "tinted" if spread < TINT_SPREAD else ""
 
 
-def _high(values: Float[Tensor, "*n"], share: float) -> float:
+def _quantile(values: Float[Tensor, "*n"], share: float) -> float:
     """The quantile of the values. Unlike the maximum, it is not decided by a few odd pixels."""
     return values.flatten().quantile(share).item()
 
 
-def _beside_lightness(L: Float[Tensor, " n"], ab: Float[Tensor, "2 n"]) -> Float[Tensor, " n"]:
+def _distance_from_tint(L: Float[Tensor, " n"], ab: Float[Tensor, "2 n"]) -> Float[Tensor, " n"]:
     """The distance of each ab from the mean ab of the pixels of about the same lightness.
 
     In a tinted photograph the lightness alone determines the colour, so that all distances are small.
