@@ -229,7 +229,7 @@ def test_too_few_to_split(tmp_path: Path) -> None:
 def test_missing_and_empty_folders(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"nowhere.*check the path"):
         open_source(f"folder:{tmp_path / 'nowhere'}", 8)
-    with pytest.raises(FileNotFoundError, match="no folder"):
+    with pytest.raises(FileNotFoundError, match="is not a folder"):
         open_source(f"folder:{photo(tmp_path / 'a.png')}", 8)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"empty has no photographs for the split train; looked for \.jpg"):

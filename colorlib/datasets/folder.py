@@ -60,7 +60,7 @@ def open_folder(
     """
     root = Path(root).expanduser()
     if not root.is_dir():
-        raise FileNotFoundError(f"there is no folder {root}; check the path of the photographs")
+        raise FileNotFoundError(f"{root} is not a folder; check the path of the photographs")
     folder = cache_folder(cache, root)
     share = _share_of(split, root, folder, progress)
     if not share.entries:

@@ -155,7 +155,7 @@ def _report(name: str, found: Evidence) -> None:
 def _find(path: Path) -> Path:
     """Find the folder that holds the folders `l` and `ab`: `path`, or a folder at most two levels below it."""
     if not path.is_dir():
-        raise FileNotFoundError(f"there is no folder {path} with the Kaggle set; get it with: {GET_IT}")
+        raise FileNotFoundError(f"{path} is not a folder with the Kaggle set; get it with: {GET_IT}")
     for pattern in ("", "*", "*/*"):
         for base in sorted(path.glob(pattern)) if pattern else [path]:
             if any(place.is_file() for place in (base / "l" / "gray_scale.npy", *_part_places(base, PARTS[0]))):
