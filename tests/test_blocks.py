@@ -1,4 +1,4 @@
-"""The bricks: what they do to a shape, how they are initialised, where gradients go."""
+"""Building blocks: the shape of their outputs, their initialisation and their gradients."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def noise(*shape: int, key: str = "x") -> torch.Tensor:
     return torch.randn(shape, generator=make_rng(key))
 
 
-# Which axes of (sample, channel, row, column) each norm averages over.
+# The axes of (sample, channel, row, column) over which each norm averages.
 AVERAGED = {"batch": (0, 2, 3), "instance": (2, 3), "layer": (1, 2, 3)}
 
 
@@ -58,7 +58,7 @@ def test_an_unknown_norm_or_upsampling_lists_the_right_ones() -> None:
         up_block(4, 4, upsample="bilinear")
 
 
-def test_which_norms_are_left_where_others_cannot_work() -> None:
+def test_the_norms_that_replace_others_where_these_cannot_work() -> None:
     assert [norm_for_any_size(norm) for norm in NORMS] == ["layer", "layer", "layer", "spectral", "none"]
     assert [norm_without_layer(norm) for norm in NORMS] == ["none", "none", "none", "spectral", "none"]
 
@@ -70,7 +70,7 @@ def test_a_convolution_has_a_bias_only_where_no_norm_follows(norm: str) -> None:
     assert conv_block(3, 4, norm=norm, bias=False)[0].bias is None
 
 
-def test_the_order_is_the_papers_convolution_norm_dropout_activation() -> None:
+def test_the_order_is_convolution_norm_dropout_activation() -> None:
     block = conv_block(3, 4, activation=nn.ReLU(), dropout=0.5)
     assert [type(layer) for layer in block] == [nn.Conv2d, nn.BatchNorm2d, nn.Dropout, nn.ReLU]
 
@@ -87,7 +87,7 @@ def test_down_halves_and_up_doubles(upsample: str) -> None:
     assert up_block(8, 5, upsample=upsample)(halved).shape == (2, 5, 8, 16)
 
 
-def test_only_the_transposed_convolution_can_draw_a_checkerboard() -> None:
+def test_only_the_transposed_convolution_can_produce_a_checkerboard() -> None:
     """A flat map stays flat, away from the border, when it is enlarged by repetition and then convolved."""
     ripple = {}
     for upsample in UPSAMPLINGS:
@@ -104,7 +104,7 @@ def test_spectral_norm_makes_the_largest_singular_value_one() -> None:
         block(noise(1, 6, 4, 4))
     singular = torch.linalg.svdvals(block[0].weight.detach().flatten(1))
     assert singular[0].item() == pytest.approx(1, abs=1e-3)
-    # A fresh draw has fresh estimates of its singular vectors, good enough for the first pass.
+    # New weights have new estimates of their singular vectors, which are good enough for the first pass.
     initialise(block, make_rng("again"))
     assert torch.linalg.svdvals(block[0].weight.detach().flatten(1))[0].item() == pytest.approx(1, abs=0.1)
 
@@ -123,7 +123,7 @@ def test_a_residual_block_is_the_sum_of_branch_and_shortcut_and_both_learn(chann
     assert isinstance(block.shortcut, nn.Identity) == ((channels, stride) == (6, 1))
 
 
-def test_the_gradient_takes_the_shortcut_when_the_branch_is_cut() -> None:
+def test_the_gradient_passes_through_the_shortcut_without_the_branch() -> None:
     block = ResidualBlock(3, 3).eval()
     for parameter in block.branch.parameters():
         nn.init.zeros_(parameter)
@@ -203,7 +203,7 @@ def test_initialising_without_a_generator_uses_the_global_one() -> None:
     assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
 
 
-def test_borrowing_the_global_generator_leaves_it_as_it_was() -> None:
+def test_global_rng_from_restores_the_global_generator() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
@@ -217,7 +217,7 @@ def test_borrowing_the_global_generator_leaves_it_as_it_was() -> None:
 
 
 def test_a_strided_shortcut_sees_every_second_pixel() -> None:
-    """As a 1x1 convolution with that stride does, values and gradients."""
+    """Its values and gradients equal those of a 1x1 convolution with that stride."""
     block = ResidualBlock(16, 24, stride=2).eval()
     strided = nn.Conv2d(16, 24, 1, stride=2, bias=False)
     strided.weight = block.shortcut[0].weight
@@ -230,7 +230,7 @@ def test_a_strided_shortcut_sees_every_second_pixel() -> None:
 
 @pytest.mark.slow
 def test_few_channels_train_in_channels_last() -> None:
-    """In a process of its own: with a strided 1x1 convolution of 4 channels torch's memory was corrupted."""
+    """A strided 1x1 convolution of 4 channels corrupted torch's memory. A crash would end a separate process only."""
     code = """
 import torch
 from colorlib.blocks import ResidualBlock

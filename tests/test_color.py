@@ -1,4 +1,4 @@
-"""Colour against scikit-image over the whole sRGB cube, and what scikit-image cannot say: gradients and gamut."""
+"""Compare the conversions with scikit-image over the whole sRGB cube, and test gradients, gamut and errors."""
 
 import jaxtyping
 import numpy as np
@@ -14,7 +14,7 @@ DTYPES = {torch.float64: 1e-3, torch.float32: 1e-2}
 
 @pytest.fixture(scope="module")
 def cube():
-    """52^3 colours on a lattice over the whole cube, all corners, edges and the near-black levels included."""
+    """52^3 colours on a lattice over the whole sRGB cube, including all corners, all edges and levels near black."""
     levels = torch.cat([torch.arange(0, 11), torch.linspace(16, 245, 36).round(), torch.arange(251, 256)]) / 255
     assert len(levels) == 52
     colours = torch.cartesian_prod(*[levels.double()] * 3)
@@ -23,14 +23,14 @@ def cube():
 
 @pytest.fixture
 def without_shape_checks():
-    """Users run without jaxtyping's checks: their errors must be ours."""
+    """Switch off jaxtyping's checks, which users do not have, to test the package's own error messages."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def draw_lab(n, seed=0, chroma=150.0):
-    """n Lab pixels `(3, n, 1)` over all of what a generator can say, most of them out of gamut."""
+    """n Lab pixels `(3, n, 1)` over the whole range of a generator's output, most of them outside the gamut."""
     rng = torch.Generator().manual_seed(seed)
     L, hue, c = torch.rand(3, n, generator=rng, dtype=torch.float64)
     L, hue, c = 100 * L, 2 * torch.pi * hue, chroma * c
@@ -74,25 +74,25 @@ def test_round_trips_over_the_cube(cube, dtype):
 
 
 @pytest.mark.parametrize("steps", [("srgb_to_linear", "linear_to_srgb"), ("linear_to_xyz", "xyz_to_linear")])
-def test_each_step_undoes_the_other(cube, steps):
+def test_each_step_is_the_inverse_of_the_other(cube, steps):
     there, back = (getattr(color, step) for step in steps)
     assert torch.allclose(back(there(cube)), cube, atol=1e-12)
 
 
 def test_known_colours():
-    """sRGB primaries in Lab as Lindbloom's calculator gives them (D65), to its rounding and ours of the matrix."""
+    """The sRGB primaries in Lab, from Lindbloom's calculator (D65). Its values and our matrix are both rounded."""
     rgb = torch.eye(3, dtype=torch.float64).reshape(3, 3, 1)
     expected = torch.tensor([[53.24, 80.09, 67.20], [87.73, -86.18, 83.18], [32.30, 79.19, -107.86]])
     assert torch.allclose(rgb_to_lab(rgb)[..., 0].T.float(), expected, atol=0.02)
 
 
-def test_network_scaling_is_the_contract():
+def test_network_scaling_is_as_documented():
     rgb = torch.tensor([0.2, 0.5, 0.7]).reshape(1, 3, 1, 1)
     lab, (L, ab) = rgb_to_lab(rgb), split_lab(rgb)
     assert torch.allclose(L, lab[:, :1] / 50 - 1) and torch.allclose(ab, lab[:, 1:] / 110)
 
 
-def test_gradients_are_finite_at_black_white_and_every_knee():
+def test_gradients_are_finite_at_black_white_and_where_curves_change():
     knees = [0, 1, color.SRGB_KNEE, color.LINEAR_KNEE * 12.92, 1e-12, 0.5]
     colours = torch.cartesian_prod(*[torch.tensor(knees)] * 3).T.reshape(3, -1, 1)
     for inside in (colours, torch.zeros(1, 3, 2, 2), torch.ones(1, 3, 2, 2)):
@@ -119,13 +119,13 @@ def test_gradcheck_both_ways():
 # ----------------------------------------------------------------------------- gamut
 
 
-def test_every_srgb_colour_is_in_gamut_and_left_alone(cube):
+def test_every_srgb_colour_is_in_gamut_and_stays_unchanged(cube):
     for dtype in DTYPES:
         lab = rgb_to_lab(cube.to(dtype))
         assert in_gamut(lab).all() and torch.equal(reduce_chroma(lab), lab)
 
 
-def test_in_gamut_agrees_with_the_rgb_it_is_about():
+def test_in_gamut_agrees_with_the_range_of_rgb():
     lab = draw_lab(20_000)
     rgb = lab_to_rgb(lab, clip=False)
     inside = ((rgb >= -1e-3) & (rgb <= 1 + 1e-3)).all(0)
@@ -133,7 +133,7 @@ def test_in_gamut_agrees_with_the_rgb_it_is_about():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_reduced_chroma_keeps_lightness_and_hue_and_lands_on_the_boundary(dtype):
+def test_reduced_chroma_keeps_lightness_and_hue_and_is_on_the_boundary(dtype):
     lab = draw_lab(3_000).to(dtype)
     reduced, outside = reduce_chroma(lab), ~in_gamut(lab)
     chroma, before = reduced[1:].norm(dim=0), lab[1:].norm(dim=0)
@@ -141,7 +141,7 @@ def test_reduced_chroma_keeps_lightness_and_hue_and_lands_on_the_boundary(dtype)
     assert torch.equal(reduced[0], lab[0]) and torch.equal(reduced[:, ~outside], lab[:, ~outside])
     cross = reduced[1] * lab[2] - reduced[2] * lab[1]
     assert (cross / before.clamp(min=1)).abs().max() < 1e-4 and (chroma <= before).all()
-    # a hair more chroma, and it would be out
+    # With a little more chroma, the colour would be outside the gamut.
     more = lab.clone()
     more[1:] = reduced[1:] * ((chroma + 0.02) / chroma.clamp(min=1e-9))
     assert not in_gamut(more)[outside].any()
@@ -157,7 +157,7 @@ def test_reduced_chroma_is_the_largest_by_brute_force():
 
 
 def test_chroma_mapping_keeps_lightness_where_clipping_does_not():
-    """What is shown has the lightness that was asked for, to within what the gamut's tolerance allows."""
+    """With gamut="chroma", the image has the lightness of the input, except for the tolerance of the gamut."""
     lab = draw_lab(5_000)
     L, ab = lab[:1] / color.L_SCALE - 1, lab[1:] / color.AB_SCALE
     moved = {gamut: (split_lab(join_lab(L, ab, gamut=gamut))[0] - L).abs().max() * 50 for gamut in ("clip", "chroma")}
@@ -170,7 +170,7 @@ def test_gradient_flows_through_chroma_mapping():
     assert ab.grad.isfinite().all() and ab.grad.abs().sum() > 0
 
 
-def test_lightness_outside_the_scale_gives_grey():
+def test_lightness_outside_0_to_100_gives_grey():
     lab = torch.tensor([120.0, 30.0, 30.0]).reshape(3, 1, 1)
     assert reduce_chroma(lab).flatten().tolist() == [120.0, 0.0, 0.0]
 
@@ -201,7 +201,7 @@ def test_autocast_does_not_round_the_matrix():
     assert torch.allclose(lab, rgb_to_lab(rgb), atol=1e-4)
 
 
-def test_empty_batches_pass():
+def test_empty_batches_are_accepted():
     assert rgb_to_lab(torch.zeros(0, 3, 4, 4)).shape == (0, 3, 4, 4)
     assert join_lab(torch.zeros(0, 1, 4, 4), torch.zeros(0, 2, 4, 4), gamut="chroma").shape == (0, 3, 4, 4)
 
@@ -230,7 +230,7 @@ def test_errors_say_what_was_expected(call, words):
 VIVID = torch.tensor([50.0, 90.0, -90.0]).reshape(1, 3, 1, 1)  # a Lab colour that sRGB cannot show
 
 
-def test_only_what_is_asked_for_leaves_the_range():
+def test_rgb_leaves_the_range_only_without_clipping():
     L, ab = VIVID[:, :1] / 50 - 1, VIVID[:, 1:] / 110
     free = join_lab(L, ab, gamut="none")
     assert free.max() > 1.05 and torch.equal(free, lab_to_rgb(VIVID, clip=False))
@@ -245,11 +245,11 @@ def test_a_wider_tolerance_keeps_more_chroma():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_split_lab_refuses_levels_of_255(dtype):
+def test_split_lab_refuses_values_up_to_255(dtype):
     image = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
     with pytest.raises(ValueError, match=r"expected sRGB in 0\.\.1, got values up to 2"):
         split_lab(255 * image)
-    # A resized image overshoots a little.
+    # A resized image can be a little above 1 and must be accepted.
     split_lab(image * 1.2 - 0.1)
     split_lab(image[:0])
 
@@ -265,6 +265,6 @@ def test_grey_srgb_matches_scikit_image(dtype):
     np.testing.assert_allclose(channels_last(grey), expected, atol=DTYPES[dtype] / 10)
 
 
-def test_grey_srgb_stays_between_black_and_white_for_lightness_beyond_them():
+def test_grey_srgb_is_clamped_for_lightness_outside_0_to_100():
     grey = color.grey_srgb(torch.tensor([-1.5, -1.0, 1.0, 1.5]).view(1, 1, 4))
     torch.testing.assert_close(grey.flatten(), torch.tensor([0.0, 0.0, 1.0, 1.0]), atol=1e-6, rtol=0)

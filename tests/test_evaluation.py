@@ -1,4 +1,4 @@
-"""The evaluation table against models whose scores are known, and against metrics computed one image at a time."""
+"""Compare the evaluation table with known scores of simple models, and with metrics computed image by image."""
 
 import io
 import math
@@ -23,7 +23,7 @@ SIZE = 24
 
 
 class FakeSource:
-    """Soft blobs of colour, image i a function of i; remembers which were asked for."""
+    """A source of soft coloured noise. Image i depends only on i. It stores the indices that were requested."""
 
     name, split = "fake", "test"
 
@@ -48,7 +48,7 @@ class FakeSource:
 
 
 class Painter(nn.Module):
-    """Batch norm and dropout: says something else in train mode. One layer is frozen in eval mode on purpose."""
+    """A network whose output differs in train mode (batch norm, dropout). One layer stays in eval mode on purpose."""
 
     def __init__(self):
         super().__init__()
@@ -63,7 +63,7 @@ class Painter(nn.Module):
 
 
 class Predicting:
-    """A Colorizer, as far as evaluate is concerned."""
+    """An object with a method `predict` and a `generator`, which is all that evaluate uses of a Colorizer."""
 
     def __init__(self, generator):
         self.generator = generator
@@ -73,7 +73,7 @@ class Predicting:
 
 
 class Oracle:
-    """Knows the truth: answers with the ab of the image whose L it is shown."""
+    """Returns the true ab, times `factor`, of the image whose L it receives."""
 
     def __init__(self, source, factor=1.0):
         self.factor = factor
@@ -111,7 +111,7 @@ def test_rows_columns_and_the_truth(source):
     assert oracle.psnr == PSNR_CEILING and oracle.ssim == pytest.approx(1) and oracle.ciede2000 == 0
     assert oracle.chroma_ratio == oracle.a_intersection == oracle.b_intersection == 1
     assert oracle.colorfulness_difference == 0 and oracle.colorfulness > 20
-    # 8-bit rounding aside, half the ab is half the chroma; grey is none
+    # Except for rounding to 8 bits, half the ab has half the chroma, and grey has no chroma.
     assert table.chroma_ratio["half"] == pytest.approx(0.5, abs=0.01)
     assert table.chroma_ratio["grey"] < 1e-3 and table.colorfulness["grey"] == pytest.approx(0, abs=0.1)
     assert table.psnr.idxmax() == "oracle" and table.psnr["half"] > table.psnr["grey"]
@@ -130,7 +130,7 @@ def test_grey_row_by_scikit_image(source):
 
 @pytest.mark.slow
 def test_every_metric_is_that_of_the_module(source):
-    """A module's row is what the metrics say of its predictions, one image at a time, mapped by chroma to 8 bits."""
+    """A module's row equals the metrics of its gamut-mapped 8-bit predictions, computed image by image."""
     painter, measures = Painter().eval(), (metrics.psnr, metrics.ssim, metrics.ciede2000)
     pool, scores = metrics.PooledColor(), []
     with torch.no_grad():
@@ -139,7 +139,9 @@ def test_every_metric_is_that_of_the_module(source):
             L, _ = split_lab(to_float(true))
             ab = painter(L)
             predicted = to_uint8(join_lab(L, ab, gamut="chroma"))
-            assert not torch.equal(predicted, to_uint8(join_lab(L, ab)))  # the mapping matters here
+            assert not torch.equal(
+                predicted, to_uint8(join_lab(L, ab))
+            )  # some colours are outside the gamut, so that the mapping matters
             pool.update(predicted, true)
             scores.append([measure(predicted, true).item() for measure in measures])
     expected = dict(zip(["psnr", "ssim", "ciede2000"], np.mean(scores, axis=0), strict=True)) | pool.result()
@@ -148,7 +150,7 @@ def test_every_metric_is_that_of_the_module(source):
         assert row[list(expected)].to_dict() == pytest.approx(expected, rel=1e-4)
 
 
-def test_modes_and_weights_are_given_back(source):
+def test_modes_and_weights_are_restored(source):
     painter = Painter().train()
     painter.norm.eval()
     before = {name: value.clone() for name, value in painter.state_dict().items()}
@@ -182,19 +184,19 @@ def test_no_row_draws_from_global_randomness(source):
 
 
 @pytest.mark.slow
-def test_untrained_is_the_first_network_with_fresh_weights(source):
+def test_untrained_is_the_first_network_with_new_weights(source):
     trained = ResUNet(depth=2, width=8, rng=torch.Generator().manual_seed(3))
     with torch.no_grad():
         for buffer in trained.buffers():
-            buffer.add_(3)  # as training leaves the running statistics
+            buffer.add_(3)  # running statistics change in training
         for parameter in trained.parameters():
             parameter.add_(0.1)
     fresh = ResUNet(depth=2, width=8, rng=torch.Generator().manual_seed(4))
     rows = [table_of({"a": model}, source).loc["untrained"] for model in (trained, fresh, Predicting(trained))]
-    # same architecture, same seed: what the first model has learnt is forgotten
+    # With the same architecture and seed, the result does not depend on the weights of the first model.
     assert rows[0].equals(rows[1]) and rows[0].equals(rows[2])
     assert not rows[0].equals(table_of({"a": trained}, source, seed=1).loc["untrained"])
-    # a network that says next to nothing is next to grey
+    # A network that predicts nearly nothing has nearly the scores of grey.
     table = table_of({"a": trained}, source)
     assert table.psnr["untrained"] == pytest.approx(table.psnr["grey"], abs=1.0)
     assert table.psnr["a"] != table.psnr["untrained"]
@@ -206,7 +208,7 @@ def test_untrained_row_where_no_model_has_a_network(source):
     assert not table.loc["untrained"].equals(table.loc["grey"]) and table.loc["untrained"].psnr > 10
 
 
-def test_without_colour_in_the_truth_nothing_is_compared_with_grey(source):
+def test_without_colour_in_the_truth_grey_has_no_psnr(source):
     source._image = lambda i: FakeSource._image(source, i)[:, :1].expand(-1, 3, -1, -1)
     table = table_of({"painter": Painter()}, source)
     assert table.chroma_ratio.isna().all() and math.isnan(table.psnr["grey"])
@@ -235,7 +237,7 @@ def test_a_grey_photograph_does_not_make_the_mean_infinite(source):
         (9, True, list(range(9))),
     ],
 )
-def test_which_images_are_seen(n, endless, expected):
+def test_which_images_are_used(n, endless, expected):
     source = FakeSource(endless=endless)
     table = table_of({"zero": lambda L: L.expand(-1, 2, -1, -1) * 0}, source, n=n, batch_size=2)
     assert source.asked == expected and (table["n"] == len(expected)).all()
@@ -259,14 +261,14 @@ def test_fid_with_an_extractor_handed_in(source):
     assert "fid" not in table.attrs["notes"]
 
 
-def test_an_extractor_that_is_a_module_runs_in_eval_mode(source):
+def test_a_module_as_extractor_runs_in_eval_mode(source):
     extractor = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(3 * SIZE**2, 4))
     with pytest.warns(UserWarning, match="FID"):
         table = table_of({"oracle": Oracle(source)}, source, feature_extractor=extractor)
     assert table.fid["oracle"] == pytest.approx(0, abs=1e-6) and extractor.training
 
 
-def test_what_cannot_be_computed_is_nan_and_says_why():
+def test_what_cannot_be_computed_is_nan_with_a_note():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         table = table_of({"zero": lambda L: L.expand(-1, 2, -1, -1) * 0}, FakeSource(size=8))
@@ -279,7 +281,7 @@ def test_what_cannot_be_computed_is_nan_and_says_why():
 
 
 def test_weights_reach_fid_and_lpips(source, monkeypatch, tmp_path):
-    """The files themselves are the business of test_metrics."""
+    """test_metrics tests how the files are read."""
     opened = {}
     monkeypatch.setattr("colorlib.evaluation.LPIPS_SMALLEST", 8)
     monkeypatch.setattr(
@@ -307,7 +309,7 @@ def test_lpips_without_its_package_or_with_small_images(source, monkeypatch, tmp
     assert "pip install lpips" in table.attrs["notes"]["lpips"] and table.lpips.isna().all()
 
 
-def test_progress_is_shown_when_asked_for(source, capfd):
+def test_progress_is_shown_only_if_set(source, capfd):
     evaluate({"oracle": Oracle(source)}, source, device="cpu")
     assert "7/7" in capfd.readouterr().err
     table_of({"oracle": Oracle(source)}, source)
@@ -343,7 +345,7 @@ def test_quick_scores_take_a_spread_subset(source):
 
 @pytest.mark.slow
 def test_the_sheet_shows_grey_the_models_and_the_truth(monkeypatch):
-    """Every picture and number of it, caught on the way to the page."""
+    """The test intercepts the images and numbers that are passed to `image_grid`."""
     source, page, draw = FakeSource(n=20), {}, figures.image_grid
 
     def catch(columns, **options):
@@ -371,7 +373,7 @@ def test_a_sheet_of_few_images_and_of_an_endless_source():
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("without_shape_checks")
-def test_a_sheet_fits_on_a_screen_whatever_the_size_of_the_images():
+def test_a_sheet_fits_on_a_screen_for_any_size_of_images():
     for size in (32, 128, 256):
         sheet = Image.open(io.BytesIO(contact_sheet({"a model": zero}, FakeSource(n=20, size=size), device="cpu")))
         assert 1000 < sheet.width <= 1200
@@ -413,6 +415,6 @@ def test_missing_weights_are_an_error_not_a_note(source):
         table_of({"zero": zero}, source, fid_weights="nowhere.pt")
 
 
-def test_an_empty_source_is_named():
+def test_the_error_for_an_empty_source_names_it():
     with pytest.raises(ValueError, match=r"0 in fake \(test\)"):
         table_of({"zero": zero}, FakeSource(n=0))

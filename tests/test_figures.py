@@ -1,4 +1,4 @@
-"""Figures are read back: pixels from the PNG, numbers from the lines, and every text must be whole and alone."""
+"""Read the drawn figures: the pixels of the PNG, the numbers of the lines, and texts, which must not overlap."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pixels(fig: Figure, dpi: float = figures.DPI) -> np.ndarray:
 
 
 def boxes(fig: Figure) -> tuple[list, list]:
-    """Where the axes and the non-empty texts of the figure itself are drawn, in pixels."""
+    """Return the boxes, in pixels, of the axes and of the non-empty texts of the figure itself."""
     FigureCanvasAgg(fig).draw()
     return [ax.get_window_extent() for ax in fig.axes], [t.get_window_extent() for t in fig.texts if t.get_text()]
 
@@ -55,14 +55,14 @@ def history() -> pd.DataFrame:
 class TestShow:
     @pytest.fixture
     def notebook(self, monkeypatch):
-        """Stands in for IPython's kernel and keeps what is displayed."""
+        """Replace IPython's kernel by one that stores what is displayed."""
         shown: list[tuple] = []
         display = types.ModuleType("IPython.display")
         display.display = lambda *args, **kwargs: shown.append((args, kwargs))
         getter = types.ModuleType("IPython.core.getipython")
         getter.get_ipython = object
         root = types.ModuleType("IPython")
-        root.version_info = (9, 0, 0)  # matplotlib asks for it
+        root.version_info = (9, 0, 0)  # matplotlib reads it
         for module in (root, types.ModuleType("IPython.core"), display, getter):
             monkeypatch.setitem(sys.modules, module.__name__, module)
         return shown
@@ -77,7 +77,7 @@ class TestShow:
         assert options == {"raw": True, "metadata": {"image/png": {"alt": "sRGB at L* 50"}}}
 
     @pytest.mark.parametrize("alt", ["", "  \n"])
-    def test_no_alt_text_no_figure(self, notebook, alt):
+    def test_an_empty_alt_text_is_refused(self, notebook, alt):
         with pytest.raises(ValueError, match="alt text"):
             figures.show(Figure(), alt=alt)
         assert not notebook
@@ -102,13 +102,13 @@ class TestPng:
         assert b"Software" not in first
         assert b"atplotlib" not in first
 
-    def test_dpi_scales_the_picture(self):
+    def test_dpi_scales_the_png(self):
         fig = figures.gamut_slice(50)
         w, h = fig.get_size_inches()
         assert pixels(fig, 50).shape == (h * 50, w * 50, 3)
         assert pixels(fig).shape == (h * 100, w * 100, 3)
 
-    def test_pyplot_knows_nothing_of_the_figures(self, history):
+    def test_figures_are_not_registered_with_pyplot(self, history):
         figures.image_grid({"a": batch(1)})
         figures.loss_curves(history, ["l1"])
         figures.gamut_slice(50)
@@ -116,18 +116,18 @@ class TestPng:
 
 
 class TestToNumpy:
-    def test_uint8_is_only_turned(self):
+    def test_uint8_only_gets_its_channels_last(self):
         images = batch(2, 3, 5)
         array = figures.to_numpy(images)
         assert array.shape == (2, 3, 5, 3)
         assert array.dtype == np.uint8
         assert all(array[b, y, x, c] == images[b, c, y, x] for b, c, y, x in np.ndindex(2, 3, 3, 5))
 
-    def test_floats_are_rounded_and_cut(self):
+    def test_floats_are_rounded_and_clamped(self):
         image = torch.tensor([-0.1, 0.5, 1.2]).reshape(3, 1, 1).requires_grad_()
         assert figures.to_numpy(image).tolist() == [[[0, 128, 255]]]
 
-    def test_a_lightness_is_no_image(self):
+    def test_a_lightness_is_refused(self):
         with pytest.raises(ValueError, match=r"grey_image"):
             unwrap(figures.to_numpy)(torch.zeros(2, 1, 4, 4))
 
@@ -195,7 +195,7 @@ class TestImageGrid:
             assert across < 0.5 or down < 0.5, (one, two)
         assert len(texts) == len(names) + len(rows or []) + bool(title)
 
-    def test_columns_stand_in_their_order_and_rows_below_each_other(self):
+    def test_columns_are_in_order_and_rows_below_each_other(self):
         fig = figures.image_grid({"a": batch(2), "b": batch(2)})
         axes, texts = boxes(fig)
         a0, a1, b0, b1 = axes
@@ -205,7 +205,7 @@ class TestImageGrid:
         for text, box in zip(texts, (a0, b0), strict=True):
             assert (text.x0 + text.x1) / 2 == pytest.approx((box.x0 + box.x1) / 2, abs=1)
 
-    def test_captions_stand_below_their_images(self):
+    def test_captions_are_below_their_images(self):
         captions = {"a": ["first", "a caption that is wider than its image"], "b": ["third", "fourth"]}
         fig = figures.image_grid({"a": batch(2), "b": batch(2)}, rows=["1", "2"], captions=captions)
         axes, texts = boxes(fig)
@@ -216,8 +216,8 @@ class TestImageGrid:
             assert image.y0 - 12 < box.y1 < image.y0 and box.y0 >= 0
         assert axes[1].y1 < below["first"].y0 and below["a caption that is wider than its image"].x1 < axes[3].x0
 
-    def test_large_images_are_smoothed_not_thinned(self):
-        """A fine checkerboard, reduced, is grey; picking single pixels would leave it black and white."""
+    def test_large_images_are_averaged_when_reduced(self):
+        """A reduced fine checkerboard is grey. If single pixels were picked, it would stay black and white."""
         board = ((torch.arange(480)[:, None] + torch.arange(480)) % 2 * 255).byte().expand(1, 3, 480, 480)
         fig = figures.image_grid({"board": board})
         ((box,), _) = boxes(fig)
@@ -262,13 +262,13 @@ class TestCurves:
         np.testing.assert_allclose(smooth, expected)
 
     @pytest.mark.parametrize("smooth", [1, 3])
-    def test_gaps_are_bridged(self, history, smooth):
+    def test_lines_continue_over_missing_values(self, history, smooth):
         (ax,) = figures.loss_curves(history, ["share"], smooth=smooth).axes
         np.testing.assert_array_equal(ax.lines[-1].get_xdata(), [0, 50, 100, 150])
         np.testing.assert_allclose(ax.lines[-1].get_ydata(), 0.3)
         assert ax.lines[-1].get_marker() == "o"
 
-    def test_infinite_values_are_gaps_too(self, history):
+    def test_infinite_values_count_as_missing(self, history):
         history.loc[3, "l1"] = np.inf
         (ax,) = figures.loss_curves(history, ["l1"]).axes
         assert len(ax.lines[0].get_xdata()) == 39
@@ -287,7 +287,7 @@ class TestCurves:
         assert {ax.get_yscale() for ax in fig.axes} == {"log"}
         assert fig.get_suptitle() == "Run"
 
-    def test_without_a_step_column_the_index_counts(self, history):
+    def test_without_a_step_column_the_index_is_the_x_axis(self, history):
         indexed = history.set_index("step").rename_axis("epoch")
         (ax,) = figures.loss_curves(indexed, ["l1"]).axes
         np.testing.assert_array_equal(ax.lines[0].get_xdata(), history["step"])
@@ -327,7 +327,7 @@ class TestCurves:
         assert ax.get_position().height > 0.4
         assert ax.get_legend().get_window_extent().x1 <= fig.get_size_inches()[0] * fig.dpi
 
-    def test_histories_that_say_nothing_are_refused(self, history):
+    def test_histories_without_records_or_columns_are_refused(self, history):
         with pytest.raises(ValueError, match="no column g_loss in the history; there are step, d_loss"):
             figures.loss_curves(history, ["g_loss"])
         with pytest.raises(ValueError, match="at least one column"):
@@ -354,18 +354,18 @@ class TestPlane:
         assert fig.axes[0].images[0].get_extent() == [-110, 110, -110, 110]
         assert fig.axes[0].images[0].origin == "lower"
 
-    def test_a_panel_a_lightness_and_a_mark(self):
+    def test_each_lightness_has_a_panel_and_the_point_is_marked(self):
         fig = figures.gamut_slice(25, 50, 75, point=(10, -20), title="Slices")
         assert [ax.get_title() for ax in fig.axes] == ["L* = 25", "L* = 50", "L* = 75"]
         for ax in fig.axes:
             assert ax.lines[-1].get_xydata().tolist() == [[10, -20]]
 
     @pytest.mark.parametrize("lightness", [(), (101,), (50, -1)])
-    def test_a_lightness_that_is_none_is_refused(self, lightness):
+    def test_a_lightness_outside_0_to_100_is_refused(self, lightness):
         with pytest.raises(ValueError, match=r"L\* in 0\.\.100"):
             figures.gamut_slice(*lightness)
 
-    def test_a_histogram_counts(self):
+    def test_a_histogram_shows_counts(self):
         ab = torch.randn(2, 2, 30, 30, generator=make_rng(1)) * 0.3
         (ax,) = figures.ab_histogram({"noise": ab}, bins=20).axes
         a, b = ab.movedim(1, 0).reshape(2, -1).clamp(-0.9999, 0.9999).numpy() * 110
@@ -402,6 +402,6 @@ class TestPlane:
         assert titles[0].x1 < titles[1].x0 and titles[1].x1 <= fig.get_size_inches()[0] * fig.dpi
 
     @pytest.mark.parametrize("samples", [{}, {"none": torch.zeros(0, 2, 4, 4)}])
-    def test_nothing_to_count_is_refused(self, samples):
+    def test_a_histogram_without_pixels_is_refused(self, samples):
         with pytest.raises(ValueError, match="at least one pixel"):
             figures.ab_histogram(samples)

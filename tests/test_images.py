@@ -1,4 +1,4 @@
-"""Every odd kind of picture, made here, read as upright 8-bit sRGB; every broken one refused in one line."""
+"""Images of every odd kind are read as upright 8-bit sRGB, and every broken one is refused in one line."""
 
 import io
 import os
@@ -24,7 +24,7 @@ ORIENTATION = 0x0112
 
 @pytest.fixture(scope="module")
 def rgb():
-    """A smooth picture whose corners all differ, so that no turn or flip maps it to itself."""
+    """A smooth image whose corners all differ, so that no rotation or reflection maps it to itself."""
     y, x = np.mgrid[0 : 1 : HEIGHT * 1j, 0 : 1 : WIDTH * 1j]
     return (np.stack([x, y, 0.2 + 0.6 * (1 - x) * y], axis=-1) * 255).round().astype(np.uint8)
 
@@ -50,7 +50,7 @@ def as_grey_rgb(grey):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.bmp", "a.ppm", "a.tga"])
-def test_lossless_rgb_comes_back_exactly(tmp_path, rgb, name):
+def test_lossless_rgb_is_read_exactly(tmp_path, rgb, name):
     read = read_image(write(tmp_path, name, rgb))
     assert np.array_equal(read.rgb, rgb)
     assert read.alpha is None and read.notes == () and read.mode == "RGB"
@@ -103,7 +103,7 @@ def test_cmyk(tmp_path, rgb, name):
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm"])
 def test_16_bits_are_rounded_to_8(tmp_path, name):
     values = np.linspace(0, 65535, HEIGHT * WIDTH).round().astype(np.uint16).reshape(HEIGHT, WIDTH)
-    if name == "a.pgm":  # which Pillow reads, but did not always write
+    if name == "a.pgm":  # Pillow reads this format, but older versions cannot write it
         (tmp_path / name).write_bytes(f"P5 {WIDTH} {HEIGHT} 65535\n".encode() + values.astype(">u2").tobytes())
     else:
         write(tmp_path, name, values)
@@ -119,7 +119,7 @@ def test_float_and_32_bit_tiffs_are_scaled_by_their_range(tmp_path, grey, top, d
     assert f"to {top:g} (white)" in read.notes[0]
 
 
-def test_float_range_that_says_nothing_is_stretched_and_nan_is_black(tmp_path):
+def test_an_unusual_float_range_is_stretched_and_nan_is_black(tmp_path):
     values = np.array([[-1.0, 0.0], [3.0, np.nan]], dtype=np.float32)
     read = read_image(write(tmp_path, "a.tif", values))
     assert read.rgb[..., 0].tolist() == [[0, 64], [255, 64]]
@@ -141,7 +141,7 @@ def test_grey_jpeg(tmp_path, grey):
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.tif", "a.png", "a.webp"])
-def test_first_frame_of_several_and_a_note(tmp_path, name):
+def test_the_first_of_several_frames_is_read_with_a_note(tmp_path, name):
     frames = [Image.new("RGB", (WIDTH, HEIGHT), colour) for colour in ("red", "blue", "white")]
     path = tmp_path / name
     frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
@@ -159,7 +159,7 @@ def test_one_pixel(tmp_path):
 
 
 def ifd(entries: dict[int, tuple[int, int]], offset: int) -> bytes:
-    """A TIFF directory that starts at `offset`: each tag has a type (3 short, 4 long) and one value."""
+    """A TIFF directory that starts at `offset`. Each tag has a type (3 is short, 4 is long) and one value."""
     content = struct.pack("<H", len(entries))
     for tag, (kind, value) in sorted(entries.items()):
         content += struct.pack("<HHII", tag, kind, 1, value)
@@ -167,7 +167,7 @@ def ifd(entries: dict[int, tuple[int, int]], offset: int) -> bytes:
 
 
 def tiff(first: dict[int, tuple[int, int]], sub: dict[int, tuple[int, int]] | None = None, magic: bytes = b"") -> bytes:
-    """A grey TIFF of 6 x 4 pixels, with more tags in its first directory and with a subdirectory."""
+    """A grey TIFF of 6 x 4 pixels. `first` are further tags of its first directory, and `sub` is a subdirectory."""
     start = 8 + len(magic)
     tags = {256: (4, 6), 257: (4, 4), 258: (3, 8), 259: (3, 1), 262: (3, 1), 273: (4, 0), 277: (3, 1), 278: (4, 4)}
     tags |= {279: (4, 24), **first}
@@ -194,7 +194,7 @@ CAMERA = {256: (4, 6000), 257: (4, 4000), 262: (3, 32803)}
     ],
     ids=["NewSubfileType", "NEF", "larger below", "DNG", "CR2"],
 )
-def test_a_preview_is_not_taken_for_the_photograph(tmp_path, content, kind):
+def test_a_preview_is_refused(tmp_path, content, kind):
     (tmp_path / "a.tif").write_bytes(content)
     for source in (tmp_path / "a.tif", content, Image.open(tmp_path / "a.tif")):
         with pytest.raises(DataError, match=f"it is {kind}, and its preview of 6 x 4 pixels is all that can be read"):
@@ -202,7 +202,7 @@ def test_a_preview_is_not_taken_for_the_photograph(tmp_path, content, kind):
 
 
 @pytest.mark.parametrize("suffix", [".dng", ".NEF", ".cr2", ".arw"])
-def test_a_camera_raw_is_told_by_its_name_too(tmp_path, suffix):
+def test_a_camera_raw_is_also_recognised_by_its_suffix(tmp_path, suffix):
     (tmp_path / f"a{suffix}").write_bytes(tiff({}))
     with pytest.raises(DataError, match=r"a camera RAW, and its preview of 6 x 4 .*export it as TIFF or JPEG"):
         read_image(tmp_path / f"a{suffix}")
@@ -212,13 +212,13 @@ def test_a_camera_raw_is_told_by_its_name_too(tmp_path, suffix):
     "content",
     [
         tiff({}),
-        tiff({254: (4, 2)}),  # a page
-        tiff({}, {254: (4, 1), 256: (4, 3), 257: (4, 2)}),  # a smaller version below, as in pyramids
-        tiff({330: (4, 10**6)}),  # a subdirectory behind the end of the file
+        tiff({254: (4, 2)}),  # a page of several
+        tiff({}, {254: (4, 1), 256: (4, 3), 257: (4, 2)}),  # a smaller version in a subdirectory, as in pyramids
+        tiff({330: (4, 10**6)}),  # the subdirectory would begin behind the end of the file
     ],
     ids=["plain", "page", "pyramid", "damaged"],
 )
-def test_other_tiffs_are_read_as_before(content):
+def test_other_tiffs_are_read(content):
     assert read_image(content).rgb[..., 0].ravel().tolist() == list(range(24))
 
 
@@ -230,7 +230,7 @@ def test_other_tiffs_are_read_as_before(content):
             b"\0\0\0\x24ftypheic" + bytes(40),
             "HEIC is (damaged|not read; save it as JPEG, or pip install pillow-heif)",
         ),
-        ("a.jpg", b"\0\0\0\x24ftypmif1" + bytes(40), "HEIC is"),  # a phone's file under another name
+        ("a.jpg", b"\0\0\0\x24ftypmif1" + bytes(40), "HEIC is"),  # HEIC of a phone with another suffix
         ("a.jxl", b"\xff\x0a" + bytes(40), "JPEG XL is not read; save it as PNG or JPEG"),
         ("a.png", b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40), "JPEG XL is not read"),
         ("a.raf", b"FUJIFILMCCD-RAW 0201" + bytes(40), "camera RAW is not read; export it as TIFF or JPEG"),
@@ -251,7 +251,7 @@ def test_kinds_that_are_not_read_are_named_with_what_to_do(tmp_path, name, conte
 
 # --- orientation ---------------------------------------------------------------------------------------------
 
-# What a viewer shows of a stored array, by EXIF orientation: EXIF 2.32, 4.6.4 A (row 0, column 0 of the picture).
+# The upright image of a stored array for each EXIF orientation: EXIF 2.32, 4.6.4 A (row 0, column 0 of the image).
 UPRIGHT = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -281,7 +281,7 @@ def test_damaged_exif_is_a_note_not_an_error(tmp_path, rgb):
     assert "EXIF" in read.notes[0]
 
 
-def test_pil_image_is_turned_and_left_alone(rgb):
+def test_a_pil_image_is_read_upright_and_not_changed(rgb):
     image = Image.fromarray(rgb)
     image.getexif()[ORIENTATION] = 6
     read = read_image(image)
@@ -297,7 +297,7 @@ def s15(*values: float) -> bytes:
 
 
 def profile(space: str, primaries: dict[str, tuple[float, ...]], curves: list[str]) -> bytes:
-    """A minimal ICC profile, version 2.1, of linear light: the curve is a gamma of one."""
+    """A minimal ICC profile, version 2.1, for linear light: its curves have a gamma of one."""
     tags = {
         "desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"mine\0" + bytes(78),
         "cprt": b"text" + bytes(4) + b"-\0",
@@ -315,7 +315,7 @@ def profile(space: str, primaries: dict[str, tuple[float, ...]], curves: list[st
     return header + bytes(128 - len(header)) + table + data
 
 
-# The primaries of sRGB, adapted to D50 as ICC profiles want them (IEC 61966-2-1 with Bradford).
+# The primaries of sRGB, adapted to D50, the white point of ICC profiles (IEC 61966-2-1 with Bradford).
 SRGB_PRIMARIES = {
     "rXYZ": (0.4360, 0.2225, 0.0139),
     "gXYZ": (0.3851, 0.7169, 0.0971),
@@ -328,7 +328,7 @@ def encode(linear):
     return color.to_uint8(color.linear_to_srgb(image)).movedim(0, -1).numpy().astype(int)
 
 
-def test_rgb_profile_is_applied_whatever_holds_the_colours(tmp_path, rgb, grey):
+def test_an_rgb_profile_is_applied_in_every_mode(tmp_path, rgb, grey):
     linear = profile("RGB ", SRGB_PRIMARIES, ["rTRC", "gTRC", "bTRC"])
     for name, image, expected in (
         ("a.png", rgb, rgb),
@@ -373,7 +373,7 @@ def test_broken_and_foreign_profiles_are_ignored_with_a_note(tmp_path, rgb):
 
 
 def png_header(width, height):
-    """A PNG whose header promises a picture that is not there."""
+    """A PNG that consists of a header only, without pixels."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -403,11 +403,11 @@ def test_limit_can_be_lowered_and_raised(tmp_path, rgb):
             read_image(image, max_pixels=pixels - 1)
     huge = tmp_path / "huge.png"
     huge.write_bytes(png_header(2**14, 2**14))
-    with pytest.raises(DataError, match="cannot read"):  # allowed, then found to be cut short
+    with pytest.raises(DataError, match="cannot read"):  # the size is allowed, but the file has no pixels
         read_image(huge, max_pixels=2**28)
 
 
-def test_pillows_own_limit_is_put_back(tmp_path, rgb):
+def test_pillows_own_limit_is_restored(tmp_path, rgb):
     path, bad = write(tmp_path, "a.png", rgb), tmp_path / "b.png"
     bad.write_text("text")
     before = Image.MAX_IMAGE_PIXELS
@@ -438,7 +438,7 @@ def test_truncated_files(tmp_path, name):
         assert "\n" not in str(caught.value)
 
 
-def test_what_is_no_picture(tmp_path):
+def test_files_that_are_no_images(tmp_path):
     (tmp_path / "text.jpg").write_text("dear photograph")
     with pytest.raises(DataError, match="no image in a format"):
         read_image(tmp_path / "text.jpg")
@@ -501,7 +501,7 @@ def test_bool_array(grey):
         (np.full((3, 4), np.nan), "0..1"),
     ],
 )
-def test_arrays_that_are_no_pictures(array, message):
+def test_arrays_that_are_no_images(array, message):
     with pytest.raises(ValueError, match=message):
         read_image(array)
 
@@ -509,7 +509,7 @@ def test_arrays_that_are_no_pictures(array, message):
 # --- folders and messages ------------------------------------------------------------------------------------
 
 
-def test_the_bytes_of_a_file_are_read_as_the_file_is(tmp_path, rgb):
+def test_the_bytes_of_a_file_are_read_like_the_file(tmp_path, rgb):
     path = tmp_path / "a.jpg"
     Image.fromarray(rgb).save(path, quality=95)
     from_bytes, from_file = read_image(path.read_bytes()), read_image(path)
@@ -520,7 +520,7 @@ def test_the_bytes_of_a_file_are_read_as_the_file_is(tmp_path, rgb):
     ("content", "message"),
     [(b"", "cannot read the file: it is empty"), (b"hello", "cannot read the file: it is no image in a format")],
 )
-def test_bytes_that_are_no_picture(content, message):
+def test_bytes_that_are_no_image(content, message):
     with pytest.raises(DataError, match=message):
         read_image(content)
 
@@ -531,7 +531,7 @@ def test_a_video_is_named_as_one(tmp_path):
         read_image(tmp_path / "film.MP4")
 
 
-def test_default_limit_lets_a_phone_pass():
+def test_the_default_limit_allows_a_phones_photograph():
     assert MAX_PIXELS > 12032 * 9024
 
 
@@ -540,7 +540,7 @@ def test_default_limit_lets_a_phone_pass():
 
 @pytest.fixture
 def without_type_checks():
-    """Users run without jaxtyping's checks: their errors must be ours."""
+    """Switch off jaxtyping's checks, which users do not have, to test the package's own error messages."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
@@ -576,7 +576,7 @@ def test_file_objects(tmp_path, rgb):
     ],
     ids=["None", "number", "list", "text", "batch", "plane", "channels last", "0..255"],
 )
-def test_what_is_no_picture_is_named(wrong, said, without_type_checks):
+def test_other_types_and_shapes_are_named(wrong, said, without_type_checks):
     with pytest.raises(ValueError, match=said):
         read_image(wrong)
 

@@ -1,4 +1,4 @@
-"""A colorizer of any picture: size, lightness, alpha and files are kept, and whatever fails is said in one line."""
+"""A colorizer accepts any image, keeps its size, lightness, alpha and file, and reports each failure in one line."""
 
 import os
 import warnings
@@ -22,7 +22,7 @@ RECIPE = Recipe(name="small", generator="resunet", size=32, width=4, depth=2, st
 
 
 class Constant(nn.Module):
-    """Says the same colour everywhere, and remembers what it saw."""
+    """Predicts the same ab for every pixel, and stores the L that it was given."""
 
     def __init__(self, a=0.3, b=-0.2):
         super().__init__()
@@ -35,7 +35,7 @@ class Constant(nn.Module):
 
 
 class LeftIsRed(nn.Module):
-    """Chroma that depends on the place: a mirror image gets other colours."""
+    """Predicts ab that depends on the position, so that a mirror image gets other colours."""
 
     def forward(self, L):
         ramp = torch.linspace(0.4, -0.4, L.shape[-1]).expand(len(L), 1, *L.shape[-2:])
@@ -49,7 +49,7 @@ def constant():
 
 @pytest.fixture(scope="module")
 def trained():
-    """Weights scaled up until an untrained network says strong colours."""
+    """An untrained network whose weights are scaled up, so that it predicts vivid colours."""
     generator = build_generator(RECIPE, torch.Generator().manual_seed(0))
     with torch.no_grad():
         for parameter in generator.parameters():
@@ -93,7 +93,7 @@ def test_load_from_file_folder_and_name(weights, trained, monkeypatch):
     assert colorizer.name == "mine" and shipped_weights() == ["mine"]
 
 
-def test_what_cannot_be_loaded(tmp_path, monkeypatch):
+def test_what_cannot_be_loaded_is_an_error(tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"mine\.safetensors"):
         Colorizer.load("mine.safetensors")
     with pytest.raises(FileNotFoundError, match="runs"):
@@ -117,7 +117,7 @@ def test_without_weights_in_the_package_none_are_listed(tmp_path, monkeypatch):
         Colorizer.load("default")
 
 
-def test_predict_is_without_dropout_and_leaves_the_mode_alone():
+def test_predict_is_without_dropout_and_restores_the_mode():
     generator = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Dropout(0.9)).train()
     colorizer = Colorizer(generator, RECIPE)
     L = torch.ones(1, 1, 50, 50)
@@ -126,7 +126,7 @@ def test_predict_is_without_dropout_and_leaves_the_mode_alone():
     assert generator.training
 
 
-# --- one picture ---------------------------------------------------------------------------------------------
+# --- one photograph ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_network_sees_lightness_at_its_own_size(constant, photograph):
 
 @pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
 def test_strength_scales_chroma(constant, strength):
-    grey = np.full((40, 50), 128, np.uint8)  # every chroma used here is inside the gamut
+    grey = np.full((40, 50), 128, np.uint8)  # at this lightness, all ab used here are inside the gamut
     lab = rgb2lab(np.asarray(constant.colorize(grey, strength=strength)))
     np.testing.assert_allclose(lab[..., 1:].mean(axis=(0, 1)), [33 * strength, -22 * strength], atol=0.5)
 
@@ -219,7 +219,7 @@ def test_notes_become_warnings(constant, photograph):
 
 
 def odd_files(folder, rgb):
-    """name: (what the output is called, its size, its alpha or None), for files of every kind."""
+    """Write files of every kind. Return name: (name of the output, its size, its alpha or None)."""
     picture = Image.fromarray(rgb)
     grey, size, turned = picture.convert("L"), picture.size, picture.size[::-1]
     alpha = Image.fromarray(255 - rgb[..., 0])
@@ -294,14 +294,14 @@ def test_every_odd_file_is_coloured_or_named(constant, tmp_path, photograph, cap
             assert (image.mode == "RGBA") == (alpha is not None), name
             if alpha is not None:
                 assert np.array_equal(np.asarray(image.getchannel("A")), np.asarray(alpha)), name
-            # Black and white have no room for colour.
+            # At black and white, sRGB has no chroma.
             assert name == "bits.png" or np.asarray(image.convert("RGB")).std(axis=-1).max() > 5, f"{name} is grey"
     for name in ("pages.tif", "moving.gif"):
         assert "only the first" in by_name[name].notes[0]
     assert sorted(path.name for path in out.iterdir()) == sorted(output for output, _, _ in files.values())
 
 
-def test_turned_photograph_comes_out_upright(constant, tmp_path, photograph):
+def test_the_output_of_a_rotated_photograph_is_upright(constant, tmp_path, photograph):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(photograph).save(tmp_path / "a.jpg", exif=exif, quality=95)
@@ -325,14 +325,14 @@ def test_every_output_says_that_a_model_coloured_it(constant, tmp_path, photogra
         assert image.size == picture.size
 
 
-def test_a_picture_in_memory_is_written_with_the_mark(constant, tmp_path, photograph):
+def test_an_image_in_memory_is_written_with_the_mark(constant, tmp_path, photograph):
     save_marked(constant.colorize(photograph), tmp_path / "new" / "a.JPG")
     assert is_marked(tmp_path / "new" / "a.JPG")
     with Image.open(tmp_path / "new" / "a.JPG") as image:
         assert image.format == "JPEG" and image.getexif()[ExifTags.Base.Software] == "colorlib"
 
 
-def test_finished_outputs_are_kept_unless_asked(constant, tmp_path, photograph):
+def test_existing_outputs_are_kept_unless_overwrite_is_set(constant, tmp_path, photograph):
     Image.fromarray(photograph).save(tmp_path / "a.png")
     out = tmp_path / "out"
     (first,) = constant.colorize_many(tmp_path / "a.png", out, progress=False)
@@ -346,8 +346,8 @@ def test_finished_outputs_are_kept_unless_asked(constant, tmp_path, photograph):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
-def test_a_kept_output_says_with_what_it_was_coloured(constant, tmp_path, photograph, name):
-    """Before, the file was kept and the last line named the weights of the second call."""
+def test_the_result_of_a_kept_output_says_with_what_it_was_coloured(constant, tmp_path, photograph, name):
+    """In the first version, the last line named the weights of the second call, although the file had been kept."""
     Image.fromarray(photograph).save(tmp_path / name)
 
     def colour(colorizer, **options):
@@ -356,7 +356,7 @@ def test_a_kept_output_says_with_what_it_was_coloured(constant, tmp_path, photog
 
     colour(constant)
     assert colour(constant).coloured_otherwise == "" and colour(constant).notes == (inference.KEPT,)
-    # The same weights under another name are the same weights.
+    # Equal weights under another name count as the same weights.
     assert colour(Colorizer(Constant(), RECIPE, name="copy")).coloured_otherwise == ""
     assert colour(Colorizer(Constant(0.1), RECIPE, name="other")).coloured_otherwise == "the weights small"
     assert colour(constant, strength=0.5).coloured_otherwise == "the weights small at strength 1"
@@ -386,7 +386,7 @@ def test_a_kept_output_of_an_older_version_or_another_program(constant, tmp_path
 
 @pytest.fixture
 def held(tmp_path, photograph):
-    """Photographs a, b and c, of which another process, or another open file, has the first in hand."""
+    """Three photographs a, b and c. The first is locked through another open file, as by another process."""
     for name in "abc":
         Image.fromarray(photograph[:8, :8]).save(tmp_path / f"{name}.png")
     file = os.open(tmp_path / "a.png", os.O_RDONLY)
@@ -396,7 +396,7 @@ def held(tmp_path, photograph):
 
 
 def then(monkeypatch, n, act):
-    """Do something when the nth photograph has been coloured; the names of all, as they come."""
+    """Call `act` after the nth photograph was coloured. Return a list that receives the names in order."""
     order, usual = [], inference._colorize_file
 
     def colorize_file(work, source, *rest):
@@ -410,16 +410,16 @@ def then(monkeypatch, n, act):
     return order
 
 
-def test_a_photograph_that_another_process_has_in_hand_comes_last(constant, tmp_path, held, monkeypatch):
-    let_go = lambda: os.dup2(os.open(os.devnull, os.O_RDONLY), held)  # noqa: E731
-    order = then(monkeypatch, 2, let_go)
+def test_a_photograph_locked_by_another_process_is_coloured_last(constant, tmp_path, held, monkeypatch):
+    unlock = lambda: os.dup2(os.open(os.devnull, os.O_RDONLY), held)  # noqa: E731
+    order = then(monkeypatch, 2, unlock)
     results = constant.colorize_many(tmp_path, tmp_path / "out", progress=False)
     assert order == ["b.png", "c.png", "a.png"]
     assert [result.source.name for result in results] == ["a.png", "b.png", "c.png"]
     assert not any(result.skipped or result.error for result in results)
 
 
-def test_what_another_process_has_coloured_meanwhile_is_kept(constant, tmp_path, held, monkeypatch):
+def test_an_output_that_another_process_wrote_meanwhile_is_kept(constant, tmp_path, held, monkeypatch):
     order = then(monkeypatch, 2, lambda: (tmp_path / "out" / "a.png").write_bytes(b"theirs"))
     monkeypatch.setattr(inference, "PATIENCE", 0.1)
     results = constant.colorize_many(tmp_path, tmp_path / "out", progress=False)
@@ -427,8 +427,8 @@ def test_what_another_process_has_coloured_meanwhile_is_kept(constant, tmp_path,
     assert (tmp_path / "out" / "a.png").read_bytes() == b"theirs"
 
 
-def test_a_lock_that_nobody_lifts_is_not_waited_for(constant, tmp_path, held, monkeypatch):
-    """Another program may have locked the file, for its own reasons."""
+def test_a_lock_that_stays_is_ignored_after_a_while(constant, tmp_path, held, monkeypatch):
+    """Another program may have locked the file for its own reasons, so the photograph is coloured all the same."""
     monkeypatch.setattr(inference, "PATIENCE", 0.1)
     results = constant.colorize_many(tmp_path, tmp_path / "out", progress=False)
     assert all(result.output and not result.skipped for result in results)
@@ -457,7 +457,7 @@ def test_a_link_to_an_input_is_not_overwritten_either(constant, tmp_path, photog
     assert "overwritten" in result.error and (tmp_path / "a.png").read_bytes() == before
 
 
-def test_names_are_kept_apart(constant, tmp_path, photograph):
+def test_outputs_have_different_names(constant, tmp_path, photograph):
     image = Image.fromarray(photograph)
     for name in ("one/a.jpg", "one/a.png", "one/a.bmp", "two/a.jpg", "two/sub/a.jpg", "three/two/a.jpg", "three/A.JPG"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -487,7 +487,7 @@ def test_a_file_named_twice_is_coloured_once(constant, tmp_path, photograph):
     assert result.source == tmp_path / "a.png"
 
 
-def test_what_is_not_there_or_holds_nothing_is_named(constant, tmp_path):
+def test_missing_files_and_empty_folders_are_named(constant, tmp_path):
     (tmp_path / "empty").mkdir()
     missing, empty = constant.colorize_many([tmp_path / "no.jpg", tmp_path / "empty"], tmp_path / "out", progress=False)
     assert "no.jpg" in missing.error and "no pictures in the folder" in empty.error
@@ -503,7 +503,7 @@ def test_a_folder_that_may_not_be_entered_is_a_failure(constant, tmp_path, photo
     assert closed.error == f"cannot enter the folder {tmp_path / 'closed'}" and opened.output.exists()
 
 
-def test_what_is_no_picture_is_left_out_of_a_folder_but_not_if_named(constant, tmp_path, photograph):
+def test_a_file_that_is_no_image_is_left_out_of_a_folder_but_not_if_named(constant, tmp_path, photograph):
     (tmp_path / "notes.txt").write_text("bought in May")
     Image.fromarray(photograph).save(tmp_path / "photo", format="JPEG")
     left_out, coloured = constant.colorize_many(tmp_path, tmp_path / "out", progress=False)
@@ -525,17 +525,17 @@ def test_links_are_coloured_under_their_own_names(constant, tmp_path, photograph
     assert "found no file" in loop.error
 
 
-def test_names_as_long_as_they_can_be(constant, tmp_path, photograph):
+def test_the_longest_possible_names(constant, tmp_path, photograph):
     longest, too_long = tmp_path / ("n" * 251 + ".png"), tmp_path / ("n" * 300 + ".png")
     Image.fromarray(photograph).save(longest)
-    longer = tmp_path / ("m" * 251 + ".bmp")  # its output's name would be longer still
+    longer = tmp_path / ("m" * 251 + ".bmp")  # with .png added, the name of its output would be too long
     Image.fromarray(photograph).save(longer)
     done, refused, missing = constant.colorize_many([longest, longer, too_long], tmp_path / "out", progress=False)
     assert done.output.name == longest.name and done.output.exists()
     assert "too long" in refused.error and "too long" in missing.error
 
 
-def test_a_folder_where_the_output_should_be_is_a_failure(constant, tmp_path, photograph):
+def test_a_folder_with_the_name_of_the_output_is_a_failure(constant, tmp_path, photograph):
     Image.fromarray(photograph).save(tmp_path / "a.png")
     (tmp_path / "out" / "a.png").mkdir(parents=True)
     (result,) = constant.colorize_many(tmp_path / "a.png", tmp_path / "out", progress=False)
@@ -543,7 +543,7 @@ def test_a_folder_where_the_output_should_be_is_a_failure(constant, tmp_path, ph
     assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / "a.png"]
 
 
-def test_disk_full_or_a_crash_leaves_no_half_picture(constant, tmp_path, photograph, monkeypatch):
+def test_a_full_disk_leaves_no_incomplete_file(constant, tmp_path, photograph, monkeypatch):
     for name in ("a.png", "b.jpg"):
         Image.fromarray(photograph).save(tmp_path / name)
     out = tmp_path / "out"
@@ -572,14 +572,14 @@ def test_one_failing_network_run_does_not_stop_the_others(tmp_path, photograph):
     assert bad.error == "out of memory" and good.output.exists()
 
 
-def test_progress_bar_can_be_seen(constant, tmp_path, photograph, capfd, monkeypatch):
+def test_a_progress_bar_is_shown(constant, tmp_path, photograph, capfd, monkeypatch):
     monkeypatch.delenv("TQDM_DISABLE", raising=False)
     Image.fromarray(photograph).save(tmp_path / "a.png")
     constant.colorize_many([tmp_path / "a.png"], tmp_path / "out")
     assert "colorize" in capfd.readouterr().err
 
 
-def test_colorize_says_what_it_cannot_read(constant, tmp_path):
+def test_colorize_names_what_it_cannot_read(constant, tmp_path):
     (tmp_path / "a.jpg").write_text("text")
     with pytest.raises(DataError, match="no image"):
         constant.colorize(tmp_path / "a.jpg")

@@ -1,4 +1,4 @@
-"""Losses against closed forms, the theory they come from, finite differences and optimal transport."""
+"""Compare losses with closed forms, theorems of their papers, finite differences and optimal transport."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 
 
-# The losses as the papers write them, in plain Python: (real term, fake term, generator's term).
+# The losses in plain Python, as in the papers: (real term, fake term, generator's term).
 BY_HAND = {
     "vanilla": (lambda x: -math.log(sigmoid(x)), lambda x: -math.log(1 - sigmoid(x)), lambda x: -math.log(sigmoid(x))),
     "lsgan": (lambda x: (x - 1) ** 2, lambda x: x**2, lambda x: (x - 1) ** 2),
@@ -66,7 +66,7 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize("name", ADVERSARIAL_LOSSES)
-def test_a_loss_is_its_formula_and_d_gets_the_sum_of_both_terms(name: str) -> None:
+def test_a_loss_equals_its_formula_and_d_has_the_sum_of_both_terms(name: str) -> None:
     loss, (on_real, on_fake, for_g) = ADVERSARIAL_LOSSES[name], BY_HAND[name]
     expected = mean_of(on_real, REAL) + mean_of(on_fake, FAKE)
     assert loss.d(REAL, FAKE).item() == pytest.approx(expected, rel=1e-6)
@@ -92,7 +92,7 @@ def test_an_undecided_discriminator() -> None:
 
 def test_the_best_discriminator_measures_the_jensen_shannon_divergence() -> None:
     """Goodfellow et al. 2014, theorem 1: with D = p / (p + q), the loss is 2 ln 2 - 2 JSD(p, q)."""
-    p, q = torch.tensor([1, 2, 3, 4]), torch.tensor([4, 3, 2, 1])  # ten draws from each of two distributions
+    p, q = torch.tensor([1, 2, 3, 4]), torch.tensor([4, 3, 2, 1])  # ten samples of each of two distributions
     logits = torch.log(p / q)
     loss = bce_d_loss(logits.repeat_interleave(p), logits.repeat_interleave(q))
     middle = (p + q) / 20
@@ -121,7 +121,7 @@ def test_the_generators_bce_does_not_saturate() -> None:
 
 
 class Potential(nn.Module):
-    """The best 1-Lipschitz critic between two samples on a line: slope +1 or -1, whichever way mass must move."""
+    """The best 1-Lipschitz critic between two samples on a line: its slope is +1 or -1, as mass moves left or right."""
 
     def __init__(self, real: Tensor, fake: Tensor) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class Potential(nn.Module):
 def test_a_linear_critic_measures_the_transport_of_a_shift(shift: float) -> None:
     real = normal(40)
     fake = real[torch.randperm(40, generator=make_rng("order"))] + shift
-    slope = -math.copysign(1, shift)  # higher where the real ones are
+    slope = -math.copysign(1, shift)  # the score is higher for real samples
     by_sorting = (real.sort().values - fake.sort().values).abs().mean().item()
     distance = -wasserstein_d_loss(slope * real, slope * fake).item()
     assert distance == pytest.approx(wasserstein_distance(real, fake), rel=1e-5)
@@ -160,7 +160,7 @@ def test_the_best_critic_reaches_the_wasserstein_distance_and_no_linear_one_exce
 
 
 def smooth_critic(channels: int = 3) -> nn.Sequential:
-    """A critic with a map of 3x3 at 8 px whose penalty is smooth in its weights, as finite differences want."""
+    """A critic with a 3x3 map at 8 px. Its penalty is smooth in its weights, as finite differences require."""
     critic = nn.Sequential(nn.Conv2d(channels, 4, 4, 2), nn.Softplus(beta=3), nn.Conv2d(4, 1, 1))
     for parameter in critic.parameters():
         with torch.no_grad():
@@ -174,7 +174,7 @@ def triple(batch: int = 3, size: int = 8) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def test_penalty_of_a_linear_critic_with_a_map_is_known() -> None:
-    """The mean over the map of a convolution is linear, and its gradient is the kernel laid down at every position."""
+    """The mean over the map of a convolution is linear. Its gradient is the sum of the kernel at every position."""
     critic = nn.Conv2d(3, 1, 3, stride=2)
     for parameter in critic.parameters():
         nn.init.normal_(parameter, 0, 0.8, generator=make_rng("linear"))
@@ -184,7 +184,7 @@ def test_penalty_of_a_linear_critic_with_a_map_is_known() -> None:
     for row in range(4):
         for column in range(4):
             gradient[:, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3] += kernel / 16
-    norm = np.linalg.norm(gradient[1:])  # the gradient on L does not count
+    norm = np.linalg.norm(gradient[1:])  # without the gradient with respect to L
     penalty = gradient_penalty(critic, L, real, fake, rng=make_rng(0))
     assert critic(torch.cat([L, real], 1)).shape[-2:] == (4, 4)
     assert penalty.item() == pytest.approx((norm - 1) ** 2, rel=1e-5)
@@ -200,7 +200,7 @@ def test_penalty_of_a_linear_critic_with_a_map_is_known() -> None:
 
 
 def test_penalty_equals_a_second_implementation() -> None:
-    """Sample by sample, in double precision, gradients by autograd's Jacobian."""
+    """The second implementation computes each sample alone, in double precision, with autograd's Jacobian."""
     critic = smooth_critic()
     L, real, fake = triple()
     penalty = gradient_penalty(critic, L, real, fake, rng=make_rng("alpha"))
@@ -222,7 +222,7 @@ def test_penalty_gradient_agrees_with_finite_differences() -> None:
 
     penalty().backward()
     for name, parameter in critic.named_parameters():
-        if name == "2.bias":  # it shifts the score, and with it no slope
+        if name == "2.bias":  # this bias shifts the score and does not change its gradient
             assert parameter.grad is None
             continue
         direction = normal(*parameter.shape, key=name)
@@ -239,7 +239,7 @@ def test_penalty_gradient_agrees_with_finite_differences() -> None:
 
 @pytest.mark.parametrize("norm", ["layer", "instance", "spectral", "none"])
 def test_second_order_gradients_reach_every_weight_of_the_critic(norm: str) -> None:
-    """Biases too, if a norm follows: without one the critic is piecewise linear, and a bias cannot change a slope."""
+    """Biases are reached only with a norm. Without it, the critic is piecewise linear, and a bias changes no slope."""
     critic = PatchGAN(receptive_field=34, width=8, norm=norm, rng=make_rng("critic"))
     gradient_penalty(critic, *triple(size=32)).backward()
     reached = {name for name, p in critic.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
@@ -249,7 +249,7 @@ def test_second_order_gradients_reach_every_weight_of_the_critic(norm: str) -> N
         assert "layers.1.1.bias" in reached
 
 
-def test_penalty_looks_between_real_and_fake_on_the_same_lightness() -> None:
+def test_penalty_is_taken_between_real_and_fake_ab_with_the_same_lightness() -> None:
     seen = []
 
     def critic(lab: Tensor) -> Tensor:
@@ -308,7 +308,7 @@ def test_penalty_draws_the_same_numbers_on_every_device() -> None:
 # --- the others ---------------------------------------------------------------------------------------------------
 
 
-def test_clipping_reaches_every_parameter_and_changes_only_what_is_beyond() -> None:
+def test_clipping_applies_to_every_parameter_and_changes_only_larger_values() -> None:
     critic = PatchGAN(receptive_field=16, width=8, norm="batch", rng=make_rng("clip"))
     before = {name: parameter.detach().clone() for name, parameter in critic.named_parameters()}
     parameters = list(critic.parameters())
@@ -317,13 +317,13 @@ def test_clipping_reaches_every_parameter_and_changes_only_what_is_beyond() -> N
         assert np.array_equal(
             parameter.detach().numpy(), np.clip(before[name].numpy(), np.float32(-0.01), np.float32(0.01))
         )
-    assert max(p.abs().max() for p in before.values()) > 0.9  # the norm's scales
+    assert max(p.abs().max() for p in before.values()) > 0.9  # the scales of the norm layers
     assert all(a is b for a, b in zip(parameters, critic.parameters(), strict=True))
     with pytest.raises(ValueError, match="above 0, got -1"):
         clip_weights(critic, -1)
 
 
-def test_l1_is_the_mean_absolute_difference_and_wants_the_median() -> None:
+def test_l1_is_the_mean_absolute_difference_and_its_minimum_is_the_median() -> None:
     pred, true = uniform(2, 2, 5, 7, key="pred"), uniform(2, 2, 5, 7, key="true")
     assert l1_loss(pred, true).item() == pytest.approx(np.abs(pred.numpy() - true.numpy()).mean(), rel=1e-6)
     assert l1_loss(pred.half(), true).dtype == torch.float32
@@ -345,7 +345,7 @@ def test_perceptual_loss_is_the_mean_squared_difference_of_the_maps() -> None:
     two.backward()
     assert true.grad is None and pred.grad.abs().sum() > 0
     assert perceptual_loss(grey)(true, true).item() == 0
-    counts = iter([[1], [1, 2]])  # an extractor that sees more in one picture than in the other
+    counts = iter([[1], [1, 2]])  # an extractor that returns more maps for one batch than for the other
     with pytest.raises(ValueError, match="shorter"):
         perceptual_loss(lambda rgb: [rgb for _ in next(counts)])(pred, true)
 

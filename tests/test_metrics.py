@@ -1,4 +1,4 @@
-"""Metrics against scikit-image, SciPy, published tables and closed forms."""
+"""Compare metrics with scikit-image, SciPy, published tables and closed forms."""
 
 import math
 from pathlib import Path
@@ -17,7 +17,7 @@ from colorlib import metrics
 from colorlib.errors import CheckpointError
 from colorlib.metrics import PooledColor, ciede2000, colorfulness, delta_e_2000, fid, frechet_distance, psnr, ssim
 
-# L a b, L a b, difference: table 1 of Sharma, Wu and Dalal 2005, made to catch what implementations get wrong
+# L a b, L a b, difference: table 1 of Sharma, Wu and Dalal 2005, which was made to find errors of implementations.
 SHARMA = """
 50 2.6772 -79.7751  50 0 -82.7485  2.0425
 50 3.1571 -77.2803  50 0 -82.7485  2.8615
@@ -57,7 +57,7 @@ SHARMA = """
 
 
 def photographs(seed, b=4, size=(24, 31)):
-    """Smooth images with all of the range in them: noise on a coarse grid, enlarged, plus a little fine noise."""
+    """Smooth images with values over the whole range: enlarged noise of a coarse grid, plus a little fine noise."""
     rng = torch.Generator().manual_seed(seed)
     coarse = torch.rand(b, 3, 5, 5, generator=rng)
     smooth = nn.functional.interpolate(coarse, size=size, mode="bicubic", align_corners=True)
@@ -131,7 +131,7 @@ def test_ciede2000_of_images_is_the_mean_over_pixels(pair):
 
 
 def hasler_suesstrunk(pixels):
-    """Second implementation, by the letter of the paper, in float64. `pixels` (n, 3)."""
+    """A second implementation, exactly as in the paper, in float64. `pixels` has the shape (n, 3)."""
     red, green, blue = np.asarray(pixels, dtype=np.float64).T
     rg, yb = red - green, (red + green) / 2 - blue
     return np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean())
@@ -147,7 +147,7 @@ def test_colorfulness_by_a_second_implementation(pair):
 
 
 def test_colorfulness_by_hand():
-    """Half red, half blue: rg is 255 or 0, yb 127.5 or -255."""
+    """One half is red and the other is blue: rg is 255 or 0, and yb is 127.5 or -255."""
     image = torch.zeros(1, 3, 2, 2, dtype=torch.uint8)
     image[:, 0, 0], image[:, 2, 1] = 255, 255
     spread, mean = math.hypot(127.5, 191.25), math.hypot(127.5, -63.75)
@@ -198,7 +198,7 @@ def test_pooled_statistics_of_truth_and_of_grey(pair):
     assert grey["colorfulness"] == 0 and grey["chroma_ratio"] < 1e-3 and grey["a_intersection"] < 0.3
 
 
-def test_moving_colours_about_leaves_pooled_statistics_alone(pair):
+def test_moving_colours_within_an_image_does_not_change_pooled_statistics(pair):
     _, true = pair
     moved = true.flip(0).flip(-1)
     assert pooled((moved, true)) == pytest.approx(pooled((true, true)), abs=1e-5)
@@ -210,20 +210,20 @@ def test_disjoint_histograms():
     assert metrics.histogram_intersection(left, torch.tensor([1, 1, 2, 0])) == pytest.approx(0.5)
 
 
-def test_black_set_has_no_chroma_to_compare_with():
+def test_the_chroma_ratio_of_black_images_is_undefined():
     black = torch.zeros(1, 3, 2, 2, dtype=torch.uint8)
     assert math.isnan(pooled((black, black))["chroma_ratio"])
 
 
-def test_a_ratio_to_images_without_colour_is_no_number():
-    """The rounding noise of a grey scan was the divisor, and the ratio thousands."""
+def test_the_chroma_ratio_of_images_without_colour_is_undefined():
+    """Before, the ratio for grey scans was in the thousands, because their rounding noise was the divisor."""
     rng = np.random.default_rng(0)
     scan = np.repeat(rng.integers(40, 200, (1, 1, 32, 32)), 3, axis=1)
     scan[:, 0] += rng.integers(0, 2, (1, 32, 32)) * (rng.random((1, 32, 32)) < 0.05)
     true = torch.from_numpy(scan.astype(np.uint8))
     vivid = torch.tensor([200, 40, 40], dtype=torch.uint8).view(1, 3, 1, 1).expand(1, 3, 32, 32)
     assert math.isnan(pooled((vivid, true))["chroma_ratio"])
-    # A little colour is enough.
+    # With a little colour, the ratio is defined.
     dull = true.clone()
     dull[:, 0] += 6
     assert pooled((vivid, dull))["chroma_ratio"] > 1
@@ -256,7 +256,7 @@ def test_frechet_distance_matches_scipy(rank):
     assert frechet_distance(zero, cov_1, zero, cov_2) == pytest.approx(expected, rel=1e-6)
 
 
-def test_fid_of_gaussian_samples_comes_near_the_closed_form():
+def test_fid_of_gaussian_samples_is_near_the_closed_form():
     rng = torch.Generator().manual_seed(5)
     one, two = torch.randn(20_000, 4, generator=rng), torch.randn(15_000, 4, generator=rng)
     assert fid(one, 2 * two + 1) == pytest.approx(4 * 1 + 4 * 1, rel=0.05)
@@ -266,7 +266,7 @@ def test_fid_of_gaussian_samples_comes_near_the_closed_form():
 
 @pytest.mark.parametrize("shapes", [((1, 4), (9, 4)), ((9, 4), (9, 5))])
 @pytest.mark.usefixtures("without_shape_checks")
-def test_fid_refuses(shapes):
+def test_fid_refuses_these_shapes(shapes):
     with pytest.raises(ValueError, match="at least 2 samples"):
         fid(*map(torch.zeros, shapes))
 
@@ -282,13 +282,13 @@ def inception():
     network = inception_v3(weights=None, aux_logits=True, init_weights=False, transform_input=True).eval()
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight)  # the default fades to nothing over its 94 layers
+            nn.init.kaiming_normal_(layer.weight)  # with the default initialisation, values vanish over the 94 layers
     return network
 
 
 @pytest.mark.slow
 def test_inception_features_are_torchvisions(inception, tmp_path):
-    """As torchvision means them to be used: ImageNet-normalised, `transform_input`, the pooled layer before fc."""
+    """Expected are torchvision's own steps: ImageNet normalisation, `transform_input`, the pooled layer before fc."""
     torch.save(inception.state_dict(), tmp_path / "inception.pth")
     rgb = torch.rand(1, 3, 299, 299, generator=torch.Generator().manual_seed(1))
     mean, std = (torch.tensor(v).reshape(3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
@@ -318,7 +318,7 @@ def test_lpips_by_a_second_implementation(alexnet, tmp_path, pair):
     one, two = (nn.functional.interpolate(batch.float() / 255, size=(31, 31)) for batch in pair)
     state = torch.random.get_rng_state()
     distance = metrics.lpips_distance(tmp_path / "alexnet.safetensors")
-    assert torch.equal(torch.random.get_rng_state(), state)  # the caller's randomness is left alone
+    assert torch.equal(torch.random.get_rng_state(), state)  # the global generator of the caller is unchanged
     with torch.inference_mode():
         got = distance(one, two)
 
@@ -375,7 +375,7 @@ def test_pairs_must_match(metric):
         metric(images.float(), images)
 
 
-def test_ssim_needs_room_for_its_window():
+def test_ssim_refuses_images_smaller_than_its_window():
     images = torch.zeros(1, 3, 10, 40, dtype=torch.uint8)
     with pytest.raises(ValueError, match="10 x 40"):
         ssim(images, images)

@@ -1,8 +1,9 @@
-"""Every loss and metric in fp32 against float64 written with NumPy, SciPy or scikit-image; and the losses in bf16.
+"""Compare every loss and metric in fp32 with float64 by NumPy, SciPy or scikit-image, and the losses also in bf16.
 
-In bf16 training the networks' outputs are bf16, and losses are fp32: what is bounded is what the former brings in.
-A number of p bits is off by at most the share 2^-p of itself: the unit roundoff, 2^-24 in fp32 and 2^-8 in bf16. The
-tolerances below are multiples of it; what was measured on one machine stands beside each.
+In bf16 training, the outputs of the networks are bf16, and the losses are computed in fp32. The tests bound the error
+of a loss that results from the rounding of the outputs. Rounding to a number with p bits changes it by at most the
+fraction 2^-p of itself, the unit roundoff: 2^-24 in fp32 and 2^-8 in bf16. The tolerances below are multiples of the
+unit roundoff. Each docstring also gives the error that was measured on one machine.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Term:
-    """A loss of one set of logits: its formula in float64, and the steepest that it is at x or nearer to 0."""
+    """A loss of one set of logits: its formula in float64, and its largest slope within the rounding error of x."""
 
     formula: Callable[[Array], Array]
     slope: Callable[[Array], Array]
@@ -68,7 +69,7 @@ TINY = torch.finfo(torch.float32).tiny
 
 
 def logits(kind: str) -> list[tuple[Tensor, Tensor]]:
-    """For real and fake: as a young D gives them, as a sure one does, very many, or each odd number by itself."""
+    """Logits for real and fake: of an untrained D, of a confident D, very many logits, or single unusual numbers."""
     if kind == "odd":
         return [(torch.tensor([x]), torch.tensor([-x])) for x in ODD]
     n, scale, middle = {"young": (900, 1, 0), "sure": (900, 30, 20), "many": (300_000, 1, 5)}[kind]
@@ -77,7 +78,7 @@ def logits(kind: str) -> list[tuple[Tensor, Tensor]]:
 
 
 def in_float64(terms: tuple[Term, ...], given: tuple[Tensor, ...]) -> tuple[float, float]:
-    """The loss, and its size: what its terms come to when nothing cancels."""
+    """The loss and its size, the sum of the absolute values of its terms. Rounding errors are proportional to it."""
     values = [term.formula(x.double().numpy()) for term, x in zip(terms, given, strict=True)]
     return sum(value.mean() for value in values), sum(np.abs(value).mean() for value in values) + TINY
 
@@ -88,9 +89,9 @@ def test_no_loss_is_left_out() -> None:
 
 @pytest.mark.parametrize("kind", ["young", "sure", "many", "odd"])
 @pytest.mark.parametrize("name", ADVERSARIAL)
-def test_an_adversarial_loss_is_its_formula_in_float64(name: str, kind: str) -> None:
-    """In fp32 within 16 roundings (measured: 2.6). In bf16 a logit x is off by 2^-8 |x|, and the loss by its slope
-    times that at most; what follows is fp32."""
+def test_an_adversarial_loss_equals_its_formula_in_float64(name: str, kind: str) -> None:
+    """In fp32, the error is at most 16 unit roundoffs (measured: 2.6). In bf16, a logit x has an error of 2^-8 |x|, and
+    the loss has at most this error times its slope, because all later steps are in fp32."""
     loss, terms = getattr(losses, name), ADVERSARIAL[name]
     for given in (pair[-len(terms) :] for pair in logits(kind)):
         expected, size = in_float64(terms, given)
@@ -111,7 +112,7 @@ def colours(key: str, b: int = 3, size: int = 12) -> Tensor:
 
 @pytest.mark.parametrize("scale", [1.0, 1e-6, 1e4])
 def test_l1_in_fp32_and_in_bf16(scale: float) -> None:
-    """fp32: 16 roundings of the colours' size; bf16: one of each colour."""
+    """The error is at most 16 unit roundoffs of the size of the colours in fp32, and one for each colour in bf16."""
     pred, true = scale * colours("pred"), scale * colours("true")
     expected = np.abs(pred.double().numpy() - true.double().numpy()).mean()
     size = (pred.abs() + true.abs()).double().mean().item()
@@ -123,7 +124,8 @@ def test_l1_in_fp32_and_in_bf16(scale: float) -> None:
 
 
 def test_perceptual_loss_in_fp32_and_of_bf16_maps() -> None:
-    """Of maps f and g, off by 2^-8 of themselves: 2^-8 (|f| + |g|) in the difference, 2 |f - g| times that squared."""
+    """Maps f and g have errors of 2^-8 of themselves. Their difference d has the error e = 2^-8 (|f| + |g|), and
+    d^2 has at most the error 2 |d| e + e^2."""
     pred, true = (torch.rand(2, 3, 9, 9, generator=make_rng("perceptual", name)) for name in ("pred", "true"))
     wide = [image.double().numpy() for image in (pred, true)]
     maps = [[rgb, np.diff(rgb, axis=3)] for rgb in wide]
@@ -136,7 +138,7 @@ def test_perceptual_loss_in_fp32_and_of_bf16_maps() -> None:
 
 
 class SoftCritic(nn.Module):
-    """A map of scores softplus(w x), one for each row of w: its gradient on x is known, mean of sigmoid(w x) w."""
+    """A map of scores softplus(w x), one for each row of w. The gradient of its mean is the mean of sigmoid(w x) w."""
 
     def __init__(self, n_scores: int, n_values: int, scale: float) -> None:
         super().__init__()
@@ -149,7 +151,7 @@ class SoftCritic(nn.Module):
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 3.0, 300.0])
 def test_gradient_penalty_in_fp32_and_of_bf16_fakes(scale: float) -> None:
-    """In bf16 G's fake alone is rounded: the gradient turns by no more than the critic's curvature times that."""
+    """In bf16, only the fake ab is rounded. The gradient changes by at most the critic's curvature times this error."""
     L, real, fake = torch.rand(3, 1, 12, 12, generator=make_rng("L")), colours("real"), colours("fake")
     critic = SoftCritic(5, 3 * 144, scale)
     alpha = torch.rand(3, generator=make_rng("alpha")).double().numpy()[:, None]
@@ -159,7 +161,8 @@ def test_gradient_penalty_in_fp32_and_of_bf16_fakes(scale: float) -> None:
     share = 1 / (1 + np.exp(-(lab @ w.T)))
     norms = np.linalg.norm((share @ w / 5)[:, 144:], axis=1)
     expected, size = ((norms - 1) ** 2).mean(), ((norms + 1) ** 2).mean()
-    # x is off by so much; w x, and with it a score's slope, by |w| |x| of that; so much is the sigmoid at most curved.
+    # x has the error e = 2^-8 |(1 - alpha) fake|, w x has at most the error |w| e, and the slope of the sigmoid is at
+    # most 1/4. The mean of sigmoid(w x) w therefore changes by at most the mean of |w|^2 e / 4.
     rows = np.linalg.norm(w[:, 144:], axis=1)
     turn = BF16 * np.linalg.norm((1 - alpha) * flat[2], axis=1) * (rows**2).mean() / 4
     bound = ((2 * np.abs(norms - 1) + turn) * turn).mean()
@@ -219,8 +222,8 @@ def furthest(got: Tensor, expected: Array | Tensor) -> float:
 
 
 @each_pair
-def test_metrics_of_each_image_are_those_in_float64(pair: tuple[Tensor, Tensor]) -> None:
-    """PSNR to 2e-5 dB (measured: 4e-6), SSIM to 1e-4 (2e-5), CIEDE2000 to 2e-4 (5e-5), colourfulness to fp32's own."""
+def test_metrics_of_each_image_equal_those_in_float64(pair: tuple[Tensor, Tensor]) -> None:
+    """PSNR to 2e-5 dB (measured: 4e-6), SSIM to 1e-4 (2e-5), CIEDE2000 to 2e-4 (5e-5), colorfulness to 2 roundoffs."""
     predicted, true = (images.double().numpy() for images in pair)
     squared = ((predicted - true) ** 2).mean(axis=(1, 2, 3))
     assert furthest(metrics.psnr(*pair), 10 * np.log10(255**2 / squared)) < 2e-5
@@ -232,8 +235,8 @@ def test_metrics_of_each_image_are_those_in_float64(pair: tuple[Tensor, Tensor])
 
 
 @each_pair
-def test_metrics_of_a_set_are_those_in_float64(pair: tuple[Tensor, Tensor]) -> None:
-    """A pixel's chroma is known to 3e-5 (measured: 9e-6). A truth without colour has no ratio."""
+def test_metrics_of_a_set_equal_those_in_float64(pair: tuple[Tensor, Tensor]) -> None:
+    """The chroma of a pixel has an error of at most 3e-5 (measured: 9e-6). Without true colour, the ratio is NaN."""
     got = pooled(pair)
     colorful = [hasler_suesstrunk(pixels_of(images)) for images in pair]
     assert got["colorfulness"] == pytest.approx(colorful[0], rel=1e-12)
@@ -255,7 +258,7 @@ def test_metrics_are_not_rounded_by_autocast() -> None:
 
 
 def test_ciede2000_in_fp32_of_colours_far_apart_and_nearly_equal() -> None:
-    """To 3e-4 (measured: 8e-5), over all Lab, greys included; CIEDE2000 itself jumps between opposite hues."""
+    """The error is at most 3e-4 (measured: 8e-5) over all Lab, greys included. CIEDE2000 jumps at opposite hues."""
     rng = make_rng("lab")
     far = torch.rand(2, 3, 60, 50, generator=rng) * 220 - 110
     far[:, 0] = far[:, 0] / 2.2 + 50
@@ -270,7 +273,7 @@ def test_ciede2000_in_fp32_of_colours_far_apart_and_nearly_equal() -> None:
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
-def test_fid_of_fp32_features_is_the_one_in_float64(scale: float) -> None:
+def test_fid_of_fp32_features_equals_the_one_in_float64(scale: float) -> None:
     rng = make_rng("fid")
     one_set, other = torch.randn(300, 5, generator=rng) * scale, (2 * torch.randn(200, 5, generator=rng) - 9) * scale
     wide = [features.double().numpy() for features in (one_set, other)]

@@ -1,4 +1,4 @@
-"""What holds for every colour, size, split and recipe: hypothesis looks for the ones for which it does not."""
+"""Properties of all colours, sizes, splits and recipes. Hypothesis searches for examples that violate them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from colorlib.history import History, Record
 from colorlib.images import read_image
 from colorlib.recipes import RECEPTIVE_FIELDS, RECIPES, Recipe
 
-# The same examples on every machine, none kept: a test that fails here fails everywhere.
+# Every machine tries the same examples, and no example is stored: a test that fails here fails everywhere.
 settings.register_profile(
     "colorlib", max_examples=30, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
@@ -44,7 +44,7 @@ unit = st.floats(0, 1, width=32)
 
 @pytest.mark.slow
 @given(pixels)
-def test_eight_bits_survive_lab(image: np.ndarray) -> None:
+def test_8_bit_colours_are_unchanged_after_conversion_to_lab_and_back(image: np.ndarray) -> None:
     rgb = torch.from_numpy(image)
     assert torch.equal(to_uint8(to_float(rgb)), rgb)
     assert torch.equal(to_uint8(lab_to_rgb(rgb_to_lab(to_float(rgb)))), rgb)
@@ -53,14 +53,14 @@ def test_eight_bits_survive_lab(image: np.ndarray) -> None:
 
 
 @given(arrays.arrays(np.float64, (3, 2, 3), elements=st.floats(0, 1)))
-def test_any_float_colour_survives_lab(image: np.ndarray) -> None:
+def test_float_colours_are_unchanged_after_conversion_to_lab_and_back(image: np.ndarray) -> None:
     rgb = torch.from_numpy(image)
     assert torch.allclose(lab_to_rgb(rgb_to_lab(rgb)), rgb, atol=1e-6)
 
 
 @pytest.mark.slow
 @given(st.floats(-3, 3, width=32), st.floats(-3, 3, width=32), st.floats(-3, 3, width=32))
-def test_whatever_a_network_says_becomes_a_colour_of_that_lightness(light: float, a: float, b: float) -> None:
+def test_any_output_of_a_network_becomes_a_colour_of_the_given_lightness(light: float, a: float, b: float) -> None:
     L, ab = torch.full((1, 1, 1, 1), light), torch.tensor([a, b]).view(1, 2, 1, 1)
     rgb = join_lab(L, ab, gamut="chroma")
     assert torch.isfinite(rgb).all() and rgb.min() >= 0 and rgb.max() <= 1
@@ -86,14 +86,14 @@ def test_a_generator_takes_any_size(height: int, width: int, depth: int, residua
 @given(
     st.integers(1, 90), st.integers(1, 90), st.integers(1, 40), st.sampled_from(["RGB", "L", "RGBA", "P", "1", "CMYK"])
 )
-def test_any_picture_becomes_a_square_of_its_centre(width: int, height: int, side: int, mode: str) -> None:
+def test_any_image_becomes_a_square_of_its_centre(width: int, height: int, side: int, mode: str) -> None:
     middle = Image.new("RGB", (width, height), "red")
     short = min(width, height)
     box = ((width - short) // 2, (height - short) // 2)
     middle.paste("white", (*box, box[0] + short + 1, box[1] + short + 1))
     got = square(middle.convert(mode), side)
     assert got.shape == (3, side, side) and got.dtype == np.uint8
-    # Where the rest cannot be halved, half a pixel of what lies outside comes in.
+    # If the long side exceeds the short side by an odd number, half a pixel outside the white square is included.
     assert got.mean() >= 255 * (1 - 3 / short)
 
 
@@ -103,7 +103,7 @@ def test_any_picture_becomes_a_square_of_its_centre(width: int, height: int, sid
         st.one_of(st.tuples(sides, sides), st.tuples(sides, sides, st.sampled_from([1, 3, 4]))),
     )
 )
-def test_any_array_of_a_picture_is_read(array: np.ndarray) -> None:
+def test_any_array_of_an_image_is_read(array: np.ndarray) -> None:
     read = read_image(array)
     assert read.rgb.shape == (*array.shape[:2], 3) and read.rgb.dtype == np.uint8
     assert (read.alpha is not None) == (array.ndim == 3 and array.shape[2] == 4)
@@ -117,7 +117,7 @@ hashes = st.lists(st.integers(0, 16**32 - 1).map("{:032x}".format), min_size=1, 
 
 
 @given(hashes, st.randoms(use_true_random=False))
-def test_a_split_is_of_the_content_alone(given_hashes: list[str], rng) -> None:
+def test_the_split_of_a_file_depends_only_on_its_content(given_hashes: list[str], rng) -> None:
     if len(set(given_hashes)) < 3:
         with pytest.raises(DataError, match="at least 3 different pictures"):
             cut_by_content(given_hashes)
@@ -131,8 +131,8 @@ def test_a_split_is_of_the_content_alone(given_hashes: list[str], rng) -> None:
 
 @given(st.sets(st.integers(0, 16**8 - 1), min_size=200, max_size=240), st.sets(st.integers(0, 16**8 - 1), max_size=30))
 @settings(max_examples=10)
-def test_pictures_that_are_added_move_none(numbers: set[int], more: set[int]) -> None:
-    """In a set that is not tiny: there, chance leaves no split empty."""
+def test_added_images_do_not_change_the_split_of_the_others(numbers: set[int], more: set[int]) -> None:
+    """This is true for sets so large that each split gets an image by its hash. Smaller sets are cut in another way."""
     spread = [f"{n * 2654435761 % 2**32:08x}{'0' * 24}" for n in numbers]
     before = dict(zip(spread, cut_by_content(spread), strict=True))
     assume({"train", "val", "test"} <= set(before.values()) and len(set(before.values())) == 3)
@@ -144,14 +144,14 @@ def test_pictures_that_are_added_move_none(numbers: set[int], more: set[int]) ->
 
 
 @given(st.integers(0, 500))
-def test_the_splits_of_a_numbered_set_share_nothing_and_leave_nothing(n: int) -> None:
+def test_the_splits_of_a_numbered_set_contain_each_index_once(n: int) -> None:
     gray = np.zeros((n, 1, 1), np.uint8)
     ranges = [KaggleSource("k", s, 1, gray, (), "L*", Evidence())._range() for s in ("train", "val", "test")]
     assert [i for first, end in ranges for i in range(first, end)] == list(range(n))
 
 
 @given(st.integers(1, 30), st.integers(1, 4), st.integers(1, 4), st.integers(0, 2**40), st.integers(0, 3))
-def test_an_epoch_shows_each_picture_at_most_once_whoever_trains(
+def test_an_epoch_has_each_image_at_most_once_with_any_number_of_processes(
     n: int, share: int, world: int, seed: int, epoch: int
 ) -> None:
     assume(n >= world)
@@ -196,7 +196,7 @@ changes = st.fixed_dictionaries(
 
 @given(st.sampled_from(sorted(RECIPES)), changes, st.text(max_size=20))
 @settings(max_examples=20)
-def test_a_recipe_survives_its_file(preset: str, changed: dict, name: str) -> None:
+def test_a_recipe_is_unchanged_after_writing_and_reading(preset: str, changed: dict, name: str) -> None:
     recipe = RECIPES[preset].replace(**changed)
     again = Recipe.from_json(recipe.to_json())
     assert again == recipe and again.fingerprint == recipe.fingerprint
@@ -207,7 +207,7 @@ def test_a_recipe_survives_its_file(preset: str, changed: dict, name: str) -> No
 
 
 @given(st.lists(st.tuples(st.floats(allow_nan=False, allow_infinity=False, width=32), st.booleans()), max_size=12))
-def test_a_history_survives_its_file(measured: list[tuple[float, bool]]) -> None:
+def test_a_history_is_unchanged_after_writing_and_reading(measured: list[tuple[float, bool]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         history = History(["step", "l1", "extra", "images_per_second", "seconds"], Path(folder) / "history.csv")
         history.write()

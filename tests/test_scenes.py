@@ -1,4 +1,4 @@
-"""The bundled world: what it promises about its colours is held against the colours it draws."""
+"""The bundled scenes: compare the documented distribution of their colours with the colours that are drawn."""
 
 import math
 
@@ -11,7 +11,7 @@ from colorlib.color import AB_SCALE, L_SCALE, in_gamut
 from colorlib.devices import make_rng
 from colorlib.scenes import Colours, balloon_ab, draw, draw_colours, posterior_mean, posterior_median, repaint, score
 
-# How far rounding to 8 bits moves ab, in network units, at the L* of these scenes.
+# The largest change of ab by rounding to 8 bits, in network units, at the L* of these scenes.
 QUANTUM = 0.006
 
 
@@ -26,7 +26,7 @@ def some():
 
 
 def per_object(values, ids, n):
-    """Mean of `values` (b, h, w) and number of pixels on each object of each scene, by plain loops."""
+    """Return the mean of `values` (b, h, w) and the number of pixels on each object of each scene, by plain loops."""
     found = []
     for scene in range(len(ids)):
         for k in range(1, n + 1):
@@ -76,14 +76,14 @@ def test_a_scene_does_not_depend_on_the_number_of_threads():
         torch.set_num_threads(threads)
 
 
-def test_splits_seeds_and_indices_share_no_landscape():
+def test_splits_seeds_and_indices_give_different_landscapes():
     far = 10**12
     keys = [(split, seed) for split in ("train", "val", "test") for seed in (0, 1)]
     layouts = torch.cat([draw([*range(100), far], 16, split=split, seed=seed).layout for split, seed in keys])
     assert len(layouts.unique(dim=0)) == len(layouts) == 101 * len(keys)
 
 
-def test_another_size_is_the_same_landscape():
+def test_a_scene_of_another_size_is_the_same_landscape():
     large, small = draw(range(30), 128), draw(range(30), 32)
     shrunk = torch.nn.functional.avg_pool2d(large.rgb.float(), 4)
     other = shrunk.roll(1, 0)
@@ -91,7 +91,7 @@ def test_another_size_is_the_same_landscape():
     assert (other - small.rgb).abs().mean() > 20
 
 
-def test_no_scenes_at_all():
+def test_an_empty_list_of_indices():
     none = draw([], 32)
     assert none.rgb.shape == (0, 3, 32, 32) and posterior_mean(none).shape == (0, 2, 32, 32)
 
@@ -100,7 +100,7 @@ def test_no_scenes_at_all():
     ("arguments", "said"),
     [
         (dict(indices=[0], size=15), "at least 16 pixels, got 15"),
-        (dict(indices=[3, -1], size=32), "from 0, got -1"),
+        (dict(indices=[3, -1], size=32), "from 0 on, got -1"),
     ],
 )
 def test_bad_arguments_are_named(arguments, said):
@@ -114,7 +114,7 @@ def test_bad_arguments_are_named(arguments, said):
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [16, 32, 50, 128])
 def test_inside_the_masks_colour_follows_from_material_and_L(size):
-    """Holds only if every colour is in gamut, and if no pixel of an edge, where two colours mix, is in a mask."""
+    """This is true only if every colour is in gamut and no mask contains a pixel of an edge, where two colours mix."""
     scenes = draw(range(60), size)
     L = (scenes.L[:, 0] + 1) * L_SCALE
     materials = [world.SKY, world.HILLS, world.GRASS, world.SAND, world.SEA, world.TREES, world.WOOD, world.WALL]
@@ -131,18 +131,18 @@ def test_inside_the_masks_colour_follows_from_material_and_L(size):
         assert not len(error) or error.abs().max() < QUANTUM
 
 
-def test_masks_leave_the_edges_out():
+def test_masks_exclude_edges():
     scenes = draw(range(40), 32)
     padded = torch.nn.functional.pad(scenes.codes[:, None].float(), (1, 1, 1, 1), mode="replicate")
     windows = torch.nn.functional.unfold(padded, 3).view(40, 9, 32, 32)
     flat = (windows == windows[:, :1]).all(1)
     assert not scenes.regions[~flat].any()
-    # Only an edge that touches a pixel without changing its code may take more away.
+    # More pixels are excluded only where an edge touches a pixel without changing its code.
     assert scenes.regions[flat].bool().float().mean() > 0.95
 
 
 @pytest.mark.slow
-def test_masks_and_segments_say_the_same(many):
+def test_masks_and_segments_agree(many):
     assert set(many.masks) >= {"sky", "ground", "sea", "trees", "balloons", "roofs", "background"}
     for number, name in enumerate(world.SEGMENTS):
         mask = many.masks[name]
@@ -154,7 +154,7 @@ def test_masks_and_segments_say_the_same(many):
     assert torch.equal(many.masks["roofs"], many.roof_id > 0)
 
 
-def test_classes_are_what_they_are_called(many):
+def test_each_class_shows_what_its_name_says(many):
     frequency = torch.bincount(many.scene_class, minlength=4) / len(many.rgb)
     assert (frequency - 1 / 4).abs().max() < 4 * math.sqrt(3 / 16 / len(many.rgb))
     meadow, sea, forest, town = (many.scene_class == k for k in range(len(world.CLASSES)))
@@ -181,7 +181,7 @@ def test_balloon_colours_are_in_gamut_at_every_hue():
         assert in_gamut(torch.cat([L.expand(1, 721, 1), ab]), 0.0).all()
 
 
-# ----------------------------------------------------------------------------- chance, and what L says about it
+# ----------------------------------------------------------------------------- the free colours
 
 
 @pytest.mark.slow
@@ -196,8 +196,8 @@ def test_balloon_hue_is_uniform_and_roofs_are_seven_to_three(many):
 
 
 @pytest.mark.slow
-def test_L_does_not_tell_the_free_colours(many):
-    """Lightness, size, place and class of an object against its colour: no correlation beyond chance."""
+def test_the_free_colours_do_not_follow_from_L(many):
+    """Lightness, size, position and class of an object do not correlate with its colour more than by chance."""
     x = torch.linspace(0, 1, 32).expand_as(many.regions)
     for ids, colours in ((many.balloon_id, many.colours.balloon_ab), (many.roof_id, many.colours.roof_ab)):
         lightness, place = per_object(many.L[:, 0], ids, 3), per_object(x, ids, 3)
@@ -229,7 +229,7 @@ def test_repainting_changes_the_free_colours_and_nothing_else():
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [16, 24])
 def test_posterior_against_many_repaintings(size):
-    """Every pixel, edges included, of a scene of each kind: empirical mean and per-channel median."""
+    """Compare with the empirical mean and median of each channel, on every pixel of one scene of each class."""
     kinds = draw(range(40), 16).scene_class.tolist()
     n = 600
     for kind in range(len(world.CLASSES)):
@@ -263,8 +263,8 @@ def test_score_of_the_truth_and_of_grey(some):
 
 
 @pytest.mark.slow
-def test_score_of_the_exact_answers(some):
-    """A perfect L1 and a perfect L2 model: dull balloons, and each at its own roofs."""
+def test_score_of_the_posterior_mean_and_median(some):
+    """A perfect L1 model predicts the median and a perfect L2 model the mean: grey balloons, and different roofs."""
     l1, l2 = score(posterior_median(some), some), score(posterior_mean(some), some)
     between = 0.3 * (torch.tensor(world.ROOF_AB[0]) - torch.tensor(world.ROOF_AB[1])).abs().mean().item()
     for at, other, scored in (("median", "mean", l1), ("mean", "median", l2)):
@@ -278,14 +278,14 @@ def test_score_measures_chroma(some, strength):
     assert score(strength * some.true_ab, some)["balloon_chroma_ratio"] == pytest.approx(strength, abs=0.01)
 
 
-def test_score_sees_what_an_image_shows():
-    """Chroma beyond the gamut does not count: the ratio is that of the mapped image."""
+def test_score_measures_the_image_that_is_shown():
+    """Chroma outside the gamut does not count, because the ratio is that of the image after gamut mapping."""
     scenes = draw(range(20), 32)
     ratio = score(20 * scenes.true_ab, scenes)["balloon_chroma_ratio"]
     assert 1.2 < ratio < 3.5
 
 
-def test_score_measures_how_alike_hues_are():
+def test_score_measures_how_similar_hues_are():
     scenes = draw(range(50), 32)
     n = len(scenes.rgb)
     present = torch.stack([(scenes.balloon_id == k).flatten(1).any(1) for k in (1, 2, 3)], dim=1)
@@ -293,7 +293,7 @@ def test_score_measures_how_alike_hues_are():
     scored = score(repaint(scenes, Colours(same, scenes.colours.roof_ab)).true_ab, scenes)
     assert scored["balloon_hue_concentration"] == pytest.approx(1, abs=0.01)
     assert scored["balloon_chroma_ratio"] == pytest.approx(1, abs=0.01)
-    # Against the hues themselves, whatever they are: here they crowd in a third of the circle.
+    # Compare with the hues themselves, which are limited to a third of the circle here.
     hue = 2.0 * torch.rand(n, 3, generator=make_rng("hues"))
     scored = score(repaint(scenes, Colours(balloon_ab(hue), scenes.colours.roof_ab)).true_ab, scenes)
     expected = torch.polar(torch.ones(()), hue[present]).mean().abs().item()
@@ -301,7 +301,7 @@ def test_score_measures_how_alike_hues_are():
     assert scored["balloon_hue_concentration"] == pytest.approx(expected, abs=0.01)
 
 
-def test_every_balloon_counts_once_whatever_its_size():
+def test_every_balloon_counts_the_same_for_any_size():
     scenes = draw(range(50), 48)
     sizes = torch.stack([(scenes.balloon_id == k).flatten(1).sum(1) for k in (1, 2, 3)], dim=1)
     large = sizes > sizes[sizes > 0].float().median()
@@ -319,7 +319,7 @@ def test_score_takes_half_precision_and_refuses_another_shape():
         score(scenes.true_ab[:2], scenes)
 
 
-def test_score_without_roofs_is_nan_there():
+def test_without_roofs_the_scores_of_roofs_are_nan():
     kinds = draw(range(20), 16).scene_class.tolist()
     sea = draw([kinds.index(world.CLASSES.index("sea"))], 32)
     scored = score(sea.true_ab, sea)

@@ -1,4 +1,4 @@
-"""The guided filter against its definition written as loops, and the joined picture against what must not change."""
+"""Compare the guided filter with its definition in loops, and test what joining with the photograph must keep."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def draw(*shape, seed=0):
 
 
 def upsample(field, L):
-    """All rows at once."""
+    """Return the ab of the whole field, without bands."""
     height, width = L.shape[-2:]
     return field.widened(width).rows(0, height, height).chroma(L)
 
@@ -34,7 +34,7 @@ def lightness(rgb):
 
 
 def slope_by_loops(L, ab, radius, eps):
-    """He, Sun & Tang 2013, eq. 5 (one fit per window) and 8 (mean over the windows that hold a pixel)."""
+    """He, Sun & Tang 2013, eq. 5 (one fit for each window) and eq. 8 (mean over the windows that contain a pixel)."""
     height, width = L.shape
     slopes = np.zeros((height, width))
 
@@ -58,7 +58,7 @@ def test_slope_is_the_one_of_the_definition(radius, eps):
         np.testing.assert_allclose(got[0, channel], expected, atol=1e-12)
 
 
-def test_at_the_networks_own_size_nothing_changes():
+def test_at_the_networks_own_size_ab_is_unchanged():
     L, ab = draw(1, 1, 13, 7), draw(1, 2, 13, 7, seed=1)
     torch.testing.assert_close(upsample(ChromaField.fit(L, ab), L), ab)
 
@@ -70,9 +70,9 @@ def test_constant_chroma_stays_constant_over_any_texture():
 
 
 def test_chroma_follows_the_edges_of_lightness():
-    """A dark and a light half of two colours, the edge anywhere in a coarse pixel: bilinear smears it over many."""
+    """A dark and a light half have two colours. Their edge is within a coarse pixel. Bilinear upsampling blurs it."""
     full = torch.full((1, 1, 64, 64), -0.4, dtype=torch.float64)
-    full[..., 29:] = 0.4  # not on the grid of coarse pixels
+    full[..., 29:] = 0.4  # the edge is not on the grid of coarse pixels
     truth = torch.cat([full, -0.5 * full], dim=1)
     L = interpolate(full, size=(8, 8), mode="area")
     ab = interpolate(truth, size=(8, 8), mode="area")
@@ -82,7 +82,7 @@ def test_chroma_follows_the_edges_of_lightness():
     assert (guided[..., 29] - guided[..., 28])[0, 0].min() > 0.7
 
 
-def test_photograph_is_nearer_to_its_colours_than_by_bilinear_upsampling(photograph):
+def test_the_error_on_a_photograph_is_smaller_than_with_bilinear_upsampling(photograph):
     truth = color.split_lab(color.to_float(as_batch(photograph)))
     L, ab = (interpolate(part, scale_factor=0.25, mode="area") for part in truth)
     guided = upsample(ChromaField.fit(L, ab), truth[0])
@@ -111,7 +111,7 @@ def constant_field(a, b):
     return ChromaField(torch.zeros(1, 2, 1, 1), torch.tensor([a, b]).view(1, 2, 1, 1))
 
 
-def test_true_chroma_gives_the_photograph_back(photograph):
+def test_with_its_true_ab_the_photograph_is_reproduced(photograph):
     L, ab = color.split_lab(color.to_float(as_batch(photograph)))
     back = join_with_own_lightness(photograph, ChromaField.fit(L, ab))
     assert np.abs(back.astype(int) - photograph).max() <= 1
@@ -140,7 +140,7 @@ def test_bands_and_threads_make_no_difference(photograph, monkeypatch):
     torch.set_num_threads(threads)
 
 
-def test_torchs_threads_are_put_back_even_after_an_error(photograph, monkeypatch):
+def test_torchs_number_of_threads_is_restored_even_after_an_error(photograph, monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
@@ -156,7 +156,7 @@ def test_torchs_threads_are_put_back_even_after_an_error(photograph, monkeypatch
 
 def test_lightness_by_table_is_that_of_scikit_image():
     rgb = np.random.default_rng(0).integers(0, 256, (100, 200, 3), dtype=np.uint8)
-    rgb[:50] //= 16  # near black, where the curve is steep
+    rgb[:50] //= 16  # levels near black, where the curve is steep
     got = upsampling._lightness(as_batch(rgb))[0, 0].numpy()
     assert np.abs(got - lightness(rgb)).max() < 0.01
     ends = np.array([[[0, 0, 0], [255, 255, 255]]], dtype=np.uint8)
@@ -184,11 +184,11 @@ def test_table_of_the_gamut_agrees_with_the_bisection():
     error = (got[:, 1:].norm(dim=1) - exact[:, 1:].norm(dim=1)).abs()
     assert error.mean() < 0.02 and error.quantile(0.999) < 1
     assert torch.equal(got[:, 0], lab[:, 0])
-    turned = got[:, 1] * lab[:, 2] - got[:, 2] * lab[:, 1]  # zero where the hue is the same
+    turned = got[:, 1] * lab[:, 2] - got[:, 2] * lab[:, 1]  # cross product of the two ab, zero if their hues are equal
     assert turned.abs().max() < 1e-2
 
 
-def test_colours_inside_the_gamut_are_untouched():
+def test_colours_inside_the_gamut_do_not_change():
     rgb = torch.rand(1, 3, 100, 200, generator=torch.Generator().manual_seed(0))
     lab = color.rgb_to_lab(rgb)
     lab[..., :50, :] = draw_lab(10_000, chroma=20).view(1, 3, 50, 200)
