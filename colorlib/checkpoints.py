@@ -273,7 +273,8 @@ def _remove_old(run: Path, latest: str, before: str, keep_every: int | None) -> 
 
 def _remove_leftovers(run: Path) -> None:
     """Remove what a killed process left half-written."""
-    for path in [*run.glob(".*.tmp"), *(run / "checkpoints").glob(".*.tmp")]:
+    folders = (run, run / "checkpoints", run / "best")
+    for path in [path for folder in folders for path in folder.glob(".*.tmp")]:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

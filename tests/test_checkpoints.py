@@ -119,6 +119,15 @@ def test_checkpoint_round_trip_and_the_last_two_are_kept(tmp_path: Path) -> None
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["00000010", "00000015"]
 
 
+@pytest.mark.parametrize("folder", ["", "checkpoints", "best"])
+def test_a_save_removes_what_a_killed_process_left(tmp_path: Path, folder: str) -> None:
+    left = tmp_path / folder / ".0123456789abcdef.tmp"
+    left.parent.mkdir(exist_ok=True)
+    left.write_bytes(b"half of a file")
+    checkpoints.save_checkpoint(tmp_path, 1, {"generator": {"w": torch.ones(2)}}, {"step": 1})
+    assert not left.exists()
+
+
 def test_every_so_many_steps_a_checkpoint_is_kept_for_good(tmp_path: Path, recipe: Recipe, generator) -> None:
     weights = checkpoints.pack_generator(generator, recipe)
     for step in range(5, 45, 5):
