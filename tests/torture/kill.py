@@ -36,8 +36,10 @@ from colorlib.recipes import RECIPES
 from colorlib.training import Trainer
 
 SMALL = ["--size", "32", "--batch-size", "4", "--d-width", "4", "--device", "cpu", "--precision", "fp32", "--seed", "3"]
-# A backbone cannot be made small: 11 million parameters, and their checkpoints.
-WIDTH, STEPS = {"backbone-pix2pix": 8}, {"backbone-pix2pix": 8, "wgan": 16, "wgan-gp": 12, "resunet-wgan-gp": 12}
+# An encoder cannot be made small, and its checkpoints have some 3 million parameters: only a few steps of it.
+BACKBONES = {name for name, recipe in RECIPES.items() if recipe.generator == "backbone"}
+WIDTH = dict.fromkeys(BACKBONES, 8)
+STEPS = dict.fromkeys(BACKBONES, 8) | {"wgan": 16, "wgan-gp": 12, "resunet-wgan-gp": 12}
 SAVED = 130  # the exit status of a run that was stopped by a signal, after it has saved
 PATIENCE = 120.0
 
@@ -143,8 +145,9 @@ def differences(out: Path, whole: Path) -> list[str]:
     wrong = []
     files = [checkpoints.load_checkpoint(run) for run in (out, whole)]
     groups = [{} if file is None else file[0] for file in files]
-    groups = [group | {"saved": checkpoints.read_tensors(run / "generator.safetensors")}
-              for group, run in zip(groups, (out, whole), strict=True)]  # fmt: skip
+    for group, run in zip(groups, (out, whole), strict=True):
+        group["saved"] = checkpoints.read_tensors(run / "generator.safetensors")
+        group["best"] = checkpoints.read_tensors(run / "best" / "generator.safetensors")
     for name in groups[1]:
         mine, true = (group.get(name, {}) for group in groups)
         wrong += [f"{name}.{key}" for key in true if key not in mine or not torch.equal(mine[key], true[key])]
