@@ -41,11 +41,13 @@ test: lint
 	    --durations=20 --durations-min=2
 	$(MAKE) test-notebooks
 
-# Every notebook from top to bottom, exercises unsolved; tagged numbers must equal the stored ones.
+# Every notebook from top to bottom, together with its checks and with unsolved exercises. The numbers in cells tagged
+# nbval-check-output must equal the stored ones.
 test-notebooks: $(STAMP)
-	rm -rf runs/nbval
+	rm -rf runs/nbval notebooks/.checks
+	$(BIN)/python notebooks/build.py --checks notebooks/.checks
 	COLORLIB_MODE=quick COLORLIB_RUNS=$(CURDIR)/runs/nbval TQDM_DISABLE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest \
-	    --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -n auto --dist loadfile notebooks/*.ipynb
+	    --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -n auto --dist loadfile notebooks/.checks/*.ipynb
 
 # Run it after every change of notebooks/src. NB="01 02" builds these alone. SOLUTIONS=folder builds the solved notebooks
 # into that folder instead, and changes nothing else.

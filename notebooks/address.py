@@ -112,7 +112,7 @@ def page(stem: str, repository: str) -> str:
 # The first code cell of every notebook. Students read it, so it has at most 40 lines of at most 100 characters. It
 # installs the course without its dependencies and then only the missing ones: pip never replaces torch or numpy.
 SETUP_CELL = """\
-# Kaggle and Colab get what they lack of the course; torch, torchvision and numpy stay as they are.
+# @title Setup: Colab and Kaggle install what the course needs; torch and numpy stay as they are
 import os
 import subprocess
 import sys

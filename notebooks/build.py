@@ -1,9 +1,12 @@
 """Build the notebooks from their text: `python notebooks/build.py [--no-execute] [--solutions DIR] [00 01 ...]`.
 
-The text in notebooks/src is the source and contains the solutions. Three things are built from it: NAME.ipynb in
-notebooks, with stubs in place of the solutions; the solutions that `exercise.solution()` and the site show; and the
-picture at the top of the notebook. Each notebook is run in quick mode and stored without anything that differs from
-run to run. With `--solutions DIR` only the solved notebooks are built, into DIR; the repository is not changed.
+The text in notebooks/src is the source and contains the solutions and the checks. Three things are built from it:
+NAME.ipynb in notebooks, with stubs in place of the solutions and without the checks; the solutions that
+`exercise.solution()` and the site show; and the picture at the top of the notebook. Each notebook is run in quick mode,
+checks included, and stored without anything that differs from run to run.
+
+With `--solutions DIR` only the solved notebooks are built, into DIR. With `--checks DIR` the stored notebooks are
+written into DIR together with their checks, for nbval. Neither changes the repository.
 """
 
 from __future__ import annotations
@@ -35,7 +38,14 @@ SECONDS_A_CELL = 600
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 STUB = "...  # your code here"
-CHECK = re.compile(r"^exercises\.(\w+)\.check\(", re.MULTILINE)
+CHECK = re.compile(r"(?:^|= )exercises\.(\w+)\.(?:check|use)\(", re.MULTILINE)
+DEFINED = re.compile(r"^(?:def|class) (\w+)", re.MULTILINE)
+# Lines "#| alt: ..." at the start of a cell describe its figure. Longer texts continue in further lines "#| ...".
+ALT_LINE = re.compile(r"^#\| ?(?:alt: )?(.*)\n?", re.MULTILINE)
+COURSE_TITLE = "# @title The course's version: open it after your own attempt"
+# Cells that are shown collapsed: by JupyterLab, by Notebook 7, and by Colab as a form.
+COLLAPSED = {"jupyter": {"source_hidden": True}, "cellView": "form"}
+KEPT_METADATA = ("tags", "alt", *COLLAPSED)
 # The text output of cells with these tags depends on the machine (versions, device, folders) and is not stored.
 VOLATILE = {"setup", "config", "machine"}
 
@@ -57,6 +67,11 @@ def read_source(stem: str) -> NotebookNode:
         cell.source = cell.source.replace("# {{setup}}", setup_cell(stem, address))
         cell.id = f"cell-{number:03d}"
         cell.metadata = nbformat.from_dict({"tags": tags(cell)} if tags(cell) else {})
+        if cell.cell_type == "code":
+            take_alt_text(cell)
+        if "setup" in tags(cell):
+            cell.metadata.update(COLLAPSED)
+    notebook.cells = [part for cell in notebook.cells for part in with_course_version(cell)]
     notebook.metadata = nbformat.from_dict(
         {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -65,6 +80,40 @@ def read_source(stem: str) -> NotebookNode:
     )
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
+
+
+def take_alt_text(cell: NotebookNode) -> None:
+    """Move the lines `#| alt: ...` of a code cell into its metadata."""
+    if lines := ALT_LINE.findall(cell.source):
+        cell.source = ALT_LINE.sub("", cell.source)
+        cell.metadata["alt"] = " ".join(lines)
+
+
+def with_course_version(cell: NotebookNode) -> list[NotebookNode]:
+    """A task and, after it, a collapsed cell with its solution under another name: `step` becomes `course_step`.
+
+    Other cells are returned alone.
+    """
+    if "task" not in tags(cell):
+        return [cell]
+    code = solve(cell.source)
+    for name in DEFINED.findall(code):
+        code = re.sub(rf"\b{name}\b", course_name(name), code)
+    version = nbformat.v4.new_code_cell(f"{COURSE_TITLE}\n{code}", id=f"{cell.id}-course")
+    version.metadata = nbformat.from_dict({"tags": ["course-version"], **COLLAPSED})
+    return [cell, version]
+
+
+def course_name(name: str) -> str:
+    """The name of the course's version of a function (`course_step`) or class (`CourseCritic`)."""
+    return f"Course{name}" if name[0].isupper() else f"course_{name}"
+
+
+def without_checks(notebook: NotebookNode) -> NotebookNode:
+    """A copy of a notebook without the cells tagged `check`: as students get it."""
+    kept = copy.deepcopy(notebook)
+    kept.cells = [cell for cell in kept.cells if "check" not in tags(cell)]
+    return kept
 
 
 def tags(cell: NotebookNode) -> list[str]:
@@ -98,22 +147,22 @@ def stub(code: str) -> str:
 
 
 def with_code(notebook: NotebookNode, change: Callable[[str], str]) -> NotebookNode:
-    """A copy of a notebook in which `change` (`solve` or `stub`) was applied to the code of every exercise."""
+    """A copy of a notebook in which `change` (`solve` or `stub`) was applied to the code of every exercise and task."""
     changed = copy.deepcopy(notebook)
     for cell in changed.cells:
-        if "exercise" in tags(cell):
+        if {"exercise", "task"} & set(tags(cell)):
             cell.source = change(cell.source)
     return changed
 
 
 def solutions(notebook: NotebookNode) -> dict[str, str]:
-    """The solved code of every exercise, under the name in the check that follows it."""
+    """The solved code of every exercise and task, under the name in the check that follows it."""
     found: dict[str, str] = {}
     code = None
     for cell in notebook.cells:
-        if "exercise" in tags(cell):
+        if {"exercise", "task"} & set(tags(cell)):
             code = solve(cell.source)
-        for name in CHECK.findall(cell.source) if "exercise-check" in tags(cell) else []:
+        for name in CHECK.findall(cell.source) if {"exercise-check", "task-check"} & set(tags(cell)) else []:
             if code is None:
                 raise ValueError(f"expected an exercise before the check of {name}, got none")
             found[name] = code
@@ -142,10 +191,11 @@ def execute(notebook: NotebookNode) -> None:
 
 
 def normalise(notebook: NotebookNode) -> NotebookNode:
-    """Leave out what differs from run to run: timing, widget ids, versions. Pictures keep their alt text."""
+    """Leave out what differs from run to run: timing, widget ids, versions. Pictures keep their alt text, or get that
+    of their cell."""
     count = 0
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({"tags": tags(cell)} if tags(cell) else {})
+        cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in KEPT_METADATA if key in cell.metadata})
         if cell.cell_type != "code":
             continue
         count += 1
@@ -158,8 +208,11 @@ def normalise(notebook: NotebookNode) -> NotebookNode:
             if "execution_count" in output:
                 output.execution_count = count
             if "metadata" in output:
-                alt = output.metadata.get("image/png", {}).get("alt")
-                output.metadata = nbformat.from_dict({"image/png": {"alt": alt}} if alt else {})
+                png = output.metadata.get("image/png", {})
+                about = {key: png[key] for key in ("alt", "width", "height") if key in png}
+                if "image/png" in output.get("data", {}) and "alt" in cell.metadata:
+                    about.setdefault("alt", cell.metadata["alt"])
+                output.metadata = nbformat.from_dict({"image/png": about} if about else {})
     return notebook
 
 
@@ -202,6 +255,8 @@ def build(stem: str, *, run: bool = True) -> None:
     student = with_code(source, stub)
     if run:
         execute(student)
+    student = normalise(without_checks(student)) if run else without_checks(student)
+    if run:
         if picture := result_picture(student):
             (COURSE / "pictures" / f"{stem}.png").write_bytes(picture[0])
             (COURSE / "pictures" / f"{stem}.txt").write_text(picture[1] + "\n", encoding="utf-8")
@@ -217,6 +272,14 @@ def build_solved(stem: str, folder: Path) -> None:
     execute(solved)
     folder.mkdir(parents=True, exist_ok=True)
     write(solved, folder / f"{stem}.ipynb")
+
+
+def build_checks(stem: str, folder: Path) -> None:
+    """Write the stored notebook together with the cells that check it into `folder`."""
+    notebook = with_code(read_source(stem), stub)
+    keep_outputs(notebook, HERE / f"{stem}.ipynb")
+    folder.mkdir(parents=True, exist_ok=True)
+    write(notebook, folder / f"{stem}.ipynb")
 
 
 def write(notebook: NotebookNode, path: Path) -> None:
@@ -235,9 +298,11 @@ def main() -> int:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--no-execute", action="store_true", help="keep the outputs of cells that have not changed")
     how.add_argument("--solutions", type=Path, metavar="DIR", help="build only the solved notebooks, into DIR")
+    how.add_argument("--checks", type=Path, metavar="DIR", help="write the stored notebooks with their checks into DIR")
     arguments = parser.parse_args()
-    if arguments.solutions and arguments.solutions.resolve() == HERE:
-        parser.error("the solved notebooks would replace the students' ones; choose another folder")
+    for folder in (arguments.solutions, arguments.checks):
+        if folder and folder.resolve() == HERE:
+            parser.error("these notebooks would replace the students' ones; choose another folder")
     chosen = [stem for stem in stems() if not arguments.numbers or stem[:2] in arguments.numbers]
     if missing := set(arguments.numbers) - {stem[:2] for stem in chosen}:
         print(f"no notebook in {SOURCES} has the number {', '.join(sorted(missing))}", file=sys.stderr)
@@ -247,6 +312,9 @@ def main() -> int:
         try:
             if arguments.solutions:
                 build_solved(stem, arguments.solutions)
+            elif arguments.checks:
+                build_checks(stem, arguments.checks)
+                continue
             else:
                 build(stem, run=not arguments.no_execute)
         except (CellExecutionError, ValueError) as error:

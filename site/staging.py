@@ -158,7 +158,7 @@ def for_the_site(notebook: NotebookNode, stem: str, root: Path) -> NotebookNode:
         cells.append(cell)
         if "title" in tags:
             cell.source = cell.source.replace(address.badges(stem, repository), badges(stem, repository))
-        if "setup" in tags:
+        if {"setup", "course-version"} & set(tags):
             cell.metadata["tags"] = [*tags, "hide-input"]
         if "exercise-check" in tags:
             cells += [folded(code) for name, code in solutions.items() if f"exercises.{name}.check(" in cell.source]

@@ -69,17 +69,19 @@ generator_size, discriminator_size = (
     for network in (generator, discriminator)
 )
 patch = receptive_field(discriminator)
-assert (generator_size, discriminator_size, patch) == (54_409_858, 2_765_633, 70)
 print(f"generator:     {generator_size:10,} parameters")
 print(f"discriminator: {discriminator_size:10,} parameters, patches of {patch} x {patch} pixels")
+
+# %% tags=["check"]
+assert (generator_size, discriminator_size, patch) == (54_409_858, 2_765_633, 70)
 
 # %% [markdown]
 # On a laptop without a GPU you will not train networks of this size. The theory of this course is
 # taught on small ones and on small drawn landscapes, where the right answer is known exactly, so
 # that each claim can be checked. Large networks and real photographs come where a GPU is.
 #
-# You will meet `assert` in many cells. It is how this course keeps its word: a number in the text
-# is computed in the cell beside it, and where it came out otherwise the notebook would stop.
+# Each number in the text is computed in the cell beside it. Checks that you do not see in the
+# notebooks run whenever the course is tested, and fail if a number differs from what the text says.
 
 # %% [markdown]
 # ## Is this machine ready?
@@ -130,6 +132,8 @@ print("ready" if not to_do else f"look at: {', '.join(to_do)}")
 colorizer = Colorizer.load(device="cpu")
 weights = sum(parameter.numel() for parameter in colorizer.generator.parameters())
 print(f"{weights / 1e6:.1f} million parameters, sees {colorizer.recipe.size} pixels")
+
+# %% tags=["check"]
 assert 7e6 < weights < 8e6 and colorizer.recipe.size == 96
 
 # %% [markdown]
@@ -190,6 +194,8 @@ for name in truth:
     error[name] = ciede2000(coloured[name], truth[name]).item()
     error_of_grey[name] = ciede2000(grey[name], truth[name]).item()
     print(f"{name:<6}  coloured {error[name]:4.1f}   grey {error_of_grey[name]:4.1f}")
+
+# %% tags=["check"]
 assert all(error[name] < 0.9 * error_of_grey[name] for name in truth), "all are better than grey"
 assert min(error, key=error.get) == "rocket" and error["rocket"] < 0.6 * error_of_grey["rocket"]
 assert max(error, key=error.get) == "cup", "the cup is the furthest from the truth"
@@ -233,6 +239,8 @@ for patch in ("saucer", "table"):
 lab = [rgb_to_lab(to_float(images["cup"])) for images in (coloured, grey, truth)]
 nearer = (delta_e_2000(lab[0], lab[2]) < delta_e_2000(lab[1], lab[2])).float().mean().item()
 print(f"{100 * nearer:.0f} % of the cup's pixels are nearer to the truth than grey")
+
+# %% tags=["check"]
 assert nearer > 0.85, "nearly the whole picture"
 
 # %% [markdown]
@@ -344,6 +352,8 @@ for record in undisturbed.run():
 l1 = undisturbed.history["l1"]
 first, last = l1.head(10).mean(), l1.tail(10).mean()
 print(f"mean error of the chroma: {first:.3f} in the first ten steps, {last:.3f} in the last ten")
+
+# %% tags=["check"]
 assert last < 0.8 * first, "it learns"
 
 # %% [markdown]
@@ -381,6 +391,8 @@ for record in resumed.run():
     pass
 print(f"died at step 57, back at step {back_at}: {57 - back_at} steps are trained again")
 print(f"finished at step {resumed.step}")
+
+# %% tags=["check"]
 assert (back_at, resumed.step) == (40, 60)
 
 # %% [markdown]
@@ -401,11 +413,12 @@ def same_weights(one, other):
     )
 
 
-assert same_weights(undisturbed, resumed), "resumed equals undisturbed, bit for bit"
-
 other = Trainer(recipe, scenes, seed=config.seed + 1, device="cpu")
-assert not same_weights(undisturbed, other), "another seed gives other weights"
 print("resumed and undisturbed: equal in every bit; another seed: not")
+
+# %% tags=["check"]
+assert same_weights(undisturbed, resumed), "resumed equals undisturbed, bit for bit"
+assert not same_weights(undisturbed, other), "another seed gives other weights"
 
 # %% [markdown]
 # That is worth a second look, because training is full of chance: which pictures come next, which
@@ -427,13 +440,15 @@ ax.annotate("checkpoint", (40, ax.get_ylim()[1]), ha="right", va="top", fontsize
 ax.set(xlabel="step", ylabel="mean error of the chroma (L1)")
 ax.spines[["top", "right"]].set_visible(False)
 ax.legend(frameon=False)
-assert np.array_equal(l1, after), "the same curve"
 show(
     fig,
     alt="Error over 60 steps, falling from about 0.17 to 0.08. The curve of the run that dies ends "
     "at step 57; the resumed curve starts behind the checkpoint at step 40. Both lie on the "
     "undisturbed curve.",
 )
+
+# %% tags=["check"]
+assert np.array_equal(l1, after), "the same curve"
 
 # %% [markdown]
 # Both thin curves lie on the thick one. So when your session dies, start it again and run the
@@ -506,7 +521,7 @@ exercises.doctor_report.check(must_act_on)
 #
 # - **A** The theory on scenes trains for more steps.
 # - **B** The sections on real photographs run.
-# - **C** The asserts beside the claims are left out.
+# - **C** The numbers in the text are computed again.
 # - **D** A single training may take up to 15 minutes.
 # - **E** Another seed is used.
 

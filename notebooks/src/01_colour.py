@@ -76,13 +76,15 @@ grey = figures.grey_image(L)
 lightness_range = 50 * (L.max() - L.min()).item()
 farthest = AB_SCALE * (ab[..., 12] - ab[..., 4 * 24 + 12]).norm(dim=1).max().item()
 print(f"lightness: {lightness_range:.2f} apart at most; colour: up to {farthest:.0f} apart")
-assert lightness_range < 0.5, "expected eight patches of one lightness, but for 8-bit rounding"
-assert farthest > 55, "expected opposite hues to be about 60 units of Lab apart"
 show(
     image_grid({"eight colours": coloured, "their lightness": grey}, cell=4.0),
     alt="Left: a strip of eight colours of equal lightness, from pink over yellow, green and blue "
     "to violet. Right: the lightness of the strip, one even grey.",
 )
+
+# %% tags=["check"]
+assert lightness_range < 0.5, "expected eight patches of one lightness, but for 8-bit rounding"
+assert farthest > 55, "expected opposite hues to be about 60 units of Lab apart"
 
 # %% [markdown]
 # A method that colours grey pictures sees the right strip and has to paint the left one. No
@@ -125,6 +127,8 @@ half_the_light = to_linear(black_and_white).mean()
 same_grey = 255 * to_srgb(half_the_light).item()
 print(f"mean of the numbers: {255 * black_and_white.mean():.1f}")
 print(f"mean of the light:   {same_grey:.1f}")
+
+# %% tags=["check"]
 assert abs(same_grey - 187.5) < 0.05, "expected half the light to be stored as 187.5"
 
 # %% [markdown]
@@ -199,6 +203,8 @@ for name, rgb in corners.items():
     one_pixel = torch.tensor(rgb, dtype=torch.float64).reshape(3, 1, 1)
     L_, a_, b_ = to_lab_naive(one_pixel).flatten().tolist()
     print(f"{name:7s} L* {L_:5.1f}  a* {a_:6.1f}  b* {b_:6.1f}")
+
+# %% tags=["check"]
 assert round(L_) == 32, "expected pure blue, the last one, to be dark"
 
 # %% [markdown]
@@ -244,6 +250,8 @@ round_trip = (from_lab(mine) - cube).abs().max().item()
 print(f"{cube[0].numel():,} colours")
 print(f"largest difference to scikit-image {to_skimage:.1e}, to colorlib {to_colorlib:.1e}")
 print(f"there and back: {round_trip:.1e}")
+
+# %% tags=["check"]
 assert to_skimage < 1e-3, f"expected scikit-image's Lab to 1e-3, got {to_skimage:.1e} apart"
 assert to_colorlib < 1e-9, f"expected colorlib's Lab, got {to_colorlib:.1e} apart"
 assert round_trip < 1e-9, f"expected the way back to be exact, got {round_trip:.1e}"
@@ -264,8 +272,10 @@ off = {"step 1 forgotten": without_step_1 - mine[0], "luma for L*": luma - mine[
 for name, error in off.items():
     print(f"{name:17s} mean error {error.mean():6.1f}, largest {error.abs().max():.1f}")
 print("luma for L*, errors on red and blue:", off["luma for L*"][[-1, 0], [0, 85]].tolist())
-assert off["step 1 forgotten"].min() > -1e-3, "expected everything to come out too light"
 worst = cube.flatten(1)[:, off["step 1 forgotten"].argmax()]
+
+# %% tags=["check"]
+assert off["step 1 forgotten"].min() > -1e-3, "expected everything to come out too light"
 assert worst.max() < 0.35, f"expected the shadows to be the worst, got sRGB {worst}"
 assert (off["luma for L*"][[-1, 0], [0, 85]] < -15).all(), "expected red and blue too dark"
 
@@ -283,6 +293,8 @@ assert (off["luma for L*"][[-1, 0], [0, 85]] < -15).all(), "expected red and blu
 pixel = torch.zeros(3, 1, 1, dtype=torch.float64, requires_grad=True)
 to_lab_naive(pixel)[0].sum().backward()
 print("gradient of L* at black:", pixel.grad.flatten().tolist())
+
+# %% tags=["check"]
 assert pixel.grad.isnan().all(), "expected the naive f to have no gradient at black"
 
 # %% [markdown]
@@ -361,14 +373,16 @@ hybrids = [shown(L_1, ab_2), shown(L_2, ab_1)]
 likeness = torch.tensor([[metrics.ssim(h, p).item() for p in parents] for h in hybrids])
 table = ["L of the astronaut, ab of the coffee", "L of the coffee, ab of the astronaut"]
 print(pd.DataFrame(likeness.numpy().round(2), table, ["SSIM: astronaut", "coffee"]))
-assert likeness.diagonal().min() > 0.6, "expected a hybrid to resemble the parent that gave L"
-assert likeness.fliplr().diagonal().max() < 0.2, "expected it not to resemble the other"
 show(
     image_grid({"astronaut": parents[0], "its L, coffee's ab": hybrids[0],
                 "coffee's L, astronaut's ab": hybrids[1]}, cell=BIG),
     alt="The astronaut; the same portrait in the red of a coffee cup and its saucer; the cup with "
     "smears of orange and grey. Both hybrids show the subject that gave the lightness.",
 )  # fmt: skip
+
+# %% tags=["check"]
+assert likeness.diagonal().min() > 0.6, "expected a hybrid to resemble the parent that gave L"
+assert likeness.fliplr().diagonal().max() < 0.2, "expected it not to resemble the other"
 
 # %% [markdown]
 # Does ab need the resolution? Throw away 15 of 16 pixels of ab, then of L instead, and compare
@@ -389,6 +403,8 @@ for name, photo in photos.items():
     rows.append([value.item() for value in blurred])
 losses = pd.DataFrame(rows, names, ["ab coarse", "L coarse"])
 print(losses.round(1))
+
+# %% tags=["check"]
 assert (losses["ab coarse"] > losses["L coarse"] + 2).all(), "expected L to carry the detail"
 
 # %% [markdown]
@@ -413,11 +429,13 @@ def gamut_at(lightness):
 
 areas = {L: gamut_at(L).float().mean().item() for L in (5, 35, 65, 95)}
 print("share of the plane:", {L: f"{100 * area:.0f} %" for L, area in areas.items()})
-assert areas[65] > 3 * areas[5] and areas[65] > 3 * areas[95], "expected the middle to have most"
 fig = figures.gamut_slice(35, 65, 95)
 fig.set_size_inches(9, 3.3)
 show(fig, alt="Three slices of the ab plane. At L* 35 the gamut leans to blue and violet, at 65 it "
      "is large and rounder, at 95 only a thin wedge of yellow and pale green is left.")  # fmt: skip
+
+# %% tags=["check"]
+assert areas[65] > 3 * areas[5] and areas[65] > 3 * areas[95], "expected the middle to have most"
 
 # %% [markdown]
 # The scenes of this course use that. Their balloons have one chroma, $0.28 \cdot 110 = 30.8$,
@@ -500,6 +518,8 @@ clipped = polar(color.rgb_to_lab(color.lab_to_rgb(blue)))
 reduced = polar(color.rgb_to_lab(color.lab_to_rgb(color.reduce_chroma(blue))))
 for name, (lightness, hue, chroma) in {"clipped": clipped, "reduced": reduced}.items():
     print(f"{name}: L* {lightness:.1f}, hue {hue:.1f}, chroma {chroma:.1f}")
+
+# %% tags=["check"]
 assert abs(clipped[1] - 280) > 5, "expected clipping to turn the hue"
 assert abs(reduced[1] - 280) < 1 and abs(reduced[0] - 80) < 0.5, "expected hue and L* to stay"
 
@@ -538,6 +558,8 @@ tables = {"strip": torch.ones(1, 8), "told by L": torch.eye(8), "half": torch.ey
 for name, table in tables.items():
     left = abs(conditional_entropy(table))
     print(f"{name}: H(ab) {entropy(table.sum(0)):.4f}, H(ab | L) {left:.4f}")
+
+# %% tags=["check"]
 assert abs(conditional_entropy(tables["strip"]) - 3) < 1e-9, "expected log2(8) bits"
 assert abs(conditional_entropy(tables["told by L"])) < 1e-9, "expected nothing to be left"
 
@@ -592,6 +614,8 @@ ns = [5, 10, 20, 50, 100, 200, 500, 1000, 2000]
 plug_in, corrected = np.array([sample_entropies(n) for n in ns]).T
 bias = (len(shares) - 1) / (2 * np.array(ns) * math.log(2))
 print("bias at n = 200:", f"measured {plug_in[5] - balloon_bits:.3f}, expected {-bias[5]:.3f}")
+
+# %% tags=["check"]
 assert (np.diff(plug_in) > 0).all() and plug_in[0] < 2.4, "expected few samples to say too little"
 assert np.allclose((balloon_bits - plug_in)[4:], bias[4:], rtol=0.35, atol=0.005), (
     "expected Miller's first-order bias from 100 samples on"
@@ -633,6 +657,8 @@ measured = conditional_entropy(
     ambiguity.count(ambiguity.lightness_bins(world.L)[roofs], balloon_squares[roofs])
 )
 print(f"roofs, given L: {measured:.3f} bits, known {roof_bits:.3f}")
+
+# %% tags=["check"]
 assert abs(measured - roof_bits) < 0.08, "expected L to say nothing about a roof's colour"
 
 # %% [markdown]
@@ -648,6 +674,8 @@ means = rows.groupby("l_width").mean().drop(columns="seed")
 free = means.balloon_share * balloon_bits + means.roof_share * roof_bits
 print(means[["ab", "given_L", "given_L_unseen", "given_L_material"]].round(2))
 two = means.loc[2.0]
+
+# %% tags=["check"]
 assert two["given_L"] < 0.5 * two["ab"], "expected L to tell more than half"
 assert two["given_L_material"] < 0.65 * two["given_L"], "expected the material to tell much more"
 assert 0 < two["given_L_material"] - free[2.0] < 0.25, "expected the free colours to be the rest"
@@ -659,6 +687,8 @@ print("widths of the bins of L*:", ", ".join(f"{width:g}" for width in rows.l_wi
 print(f"at width 2: nothing known {two['ab']:.3f}, L known {two['given_L']:.3f} bits")
 print(f"L and material known {two['given_L_material']:.3f}, free colours {free[2.0]:.3f} bits")
 told = [two["ab"], two["given_L"], two["given_L_material"], free[2.0]]
+
+# %% tags=["check"]
 assert np.allclose(told, [3.5, 1.4, 0.8, 0.6], atol=0.05), (
     f"expected the text's numbers, got {told}"
 )
@@ -697,6 +727,8 @@ low = conditional_entropy(unseen_table)
 high = ambiguity.cross_entropy(seen_table, unseen_table)
 print(f"H(ab) {nothing:.2f} bits; H(ab | L) between {low:.2f} and {high:.2f} bits")
 print(f"as many as {2**low:.0f} to {2**high:.0f} equally likely squares")
+
+# %% tags=["check"]
 assert 3 < low < high < 4.4, f"expected three to four bits, got {low:.2f} to {high:.2f}"
 assert nothing - low > 0.5, "expected L to tell something"
 
@@ -714,6 +746,8 @@ with_noise = conditional_entropy(tables[1])
 honest = ambiguity.cross_entropy(*tables)
 print(f"plug-in: {low:.2f} bits given L, {with_noise:.2f} given L and noise")
 print(f"on unseen pictures: {high:.2f} bits given L, {honest:.2f} given L and noise")
+
+# %% tags=["check"]
 assert with_noise < low - 0.3, "expected the plug-in estimate to be fooled by noise"
 assert honest > high - 0.02, "expected noise not to help on unseen pictures"
 
@@ -829,6 +863,8 @@ by_guess = classical.paint_palette(L[0], labels, guessed_palette)
 scores, images = report(best_palette=by_hand, guessed_palette=by_guess)
 print(scores.round(1))
 hand_error, grey_error = scores.CIEDE2000["best_palette"], scores.CIEDE2000["grey"]
+
+# %% tags=["check"]
 assert hand_error < 0.85 * grey_error, "expected the best palette to be far better than grey"
 
 # %%
@@ -879,13 +915,15 @@ print("deviation", recoloured.std((1, 2)), "wanted", ab_ref[0].std((1, 2)))
 _, tint = classical.transfer_statistics(to_float(figures.grey_image(L))[0], reference[0])
 spread = AB_SCALE * (tint - tint.mean((1, 2), keepdim=True)).abs().max().item()
 print(f"largest deviation from one tint: {spread:.2f} units of Lab")
-assert spread < 1, "expected one tint on a grey picture"
 show(
     image_grid({"photograph, recoloured": shown(L, recoloured[None]),
                 "grey picture, coloured": shown(L, tint[None])}, cell=BIG),
     alt="With the statistics of the coffee cup: the photograph of the astronaut in reds and "
     "browns; the grey portrait with one brownish tint all over.",
 )  # fmt: skip
+
+# %% tags=["check"]
+assert spread < 1, "expected one tint on a grey picture"
 
 # %% [markdown]
 # ### By a reference: matching lightness and texture
@@ -928,6 +966,8 @@ L_half, true_half = split_lab(right_half)
 mine, theirs = my_welsh(L_half, left), classical.welsh(L_half, left)
 same = (mine == theirs).all(0).float().mean().item()
 print(f"same colour as colorlib's at {100 * same:.1f} % of the pixels")
+
+# %% tags=["check"]
 assert same > 0.98, "expected the library's colours, but for ties"
 
 # %% [markdown]
@@ -948,13 +988,15 @@ town_image = shown(town_L[:1], town_welsh[None])
 errors = [metrics.ciede2000(image, town.rgb[:1]).item()
           for image in (figures.grey_image(town_L[:1]), town_image)]  # fmt: skip
 print(f"CIEDE2000 of the town: grey {errors[0]:.1f}, Welsh {errors[1]:.1f}")
-assert errors[1] < 0.75 * errors[0], "expected another town to help"
 show(
     image_grid({"reference": to_uint8(left)[None], "coloured": half_welsh, "truth": half_truth},
                cell=BIG),
     alt="The left half of a cat's face; the right half coloured by it, brown fur and a pinkish "
     "corner with some blotches; and the true right half.",
 )  # fmt: skip
+
+# %% tags=["check"]
+assert errors[1] < 0.75 * errors[0], "expected another town to help"
 
 # %% [markdown]
 # ### By hand, a little: scribbles
@@ -995,6 +1037,8 @@ def weights_of(Y, strength=1.0):
 
 W = weights_of(toy_Y)
 print(f"{W.shape[0]} pixels, {W.nnz} weights of {W.shape[0] ** 2:,}")
+
+# %% tags=["check"]
 assert np.allclose(W.sum(1), 1), "expected the weights of a pixel to sum to 1"
 
 # %% [markdown]
@@ -1049,7 +1093,6 @@ for strength in (0.0, 1.0, 10 / 3):
     ab = AB_SCALE * toy_solution(strength)
     edge_jump[strength] = (ab[:, :, 5] - ab[:, :, 4]).norm(dim=0).mean().item()
     print(f"strength {strength:.2f}: colour jumps by {edge_jump[strength]:.1f} at the edge")
-assert edge_jump[0.0] < edge_jump[1.0] < edge_jump[10 / 3], "expected edges to hold the colour"
 light = torch.full((1, 1, 8, 10), 0.3)
 show(
     image_grid({"lightness": figures.grey_image(toy_L[None].float())}
@@ -1057,6 +1100,9 @@ show(
     alt="A dark and a light half. Without edges red and blue blend into one another; with the "
     "paper's strength there is a step between the halves; with more, each half keeps its colour.",
 )  # fmt: skip
+
+# %% tags=["check"]
+assert edge_jump[0.0] < edge_jump[1.0] < edge_jump[10 / 3], "expected edges to hold the colour"
 
 # %% [markdown]
 # Now the portrait, with marks that a perfect colourist makes: about $n$ pixels, spread over a
@@ -1106,8 +1152,6 @@ for number in (4, 16, 64, 256):
     solved = classical.scribbles(L[0], grid_marks(number), true_ab[0])
     errors[number] = metrics.ciede2000(shown(L, solved[None]), truth).item()
 print("CIEDE2000 by number of marks:", {n: round(error, 1) for n, error in errors.items()})
-assert list(errors.values()) == sorted(errors.values(), reverse=True), "expected marks to help"
-assert errors[64] < 0.55 * grey_error, "expected 64 true marks to halve grey's error, nearly"
 gain = {}
 for number in (16, 256):
     where = grid_marks(number)
@@ -1115,6 +1159,10 @@ for number in (16, 256):
     weak, strong = (metrics.ciede2000(shown(L, ab[None]), truth).item() for ab in solved)
     gain[number] = weak - strong
     print(f"{number} marks: strength 1 {weak:.2f}, strength 10 {strong:.2f}")
+
+# %% tags=["check"]
+assert list(errors.values()) == sorted(errors.values(), reverse=True), "expected marks to help"
+assert errors[64] < 0.55 * grey_error, "expected 64 true marks to halve grey's error, nearly"
 assert gain[16] < 0 < gain[256], "expected strong edges to help only where marks are many"
 
 # %% [markdown]
@@ -1135,6 +1183,8 @@ scores, images = report(
 )  # fmt: skip
 print(scores.round(1))
 ranks = scores.CIEDE2000
+
+# %% tags=["check"]
 assert ranks["scribbles"] < ranks["palette"] < ranks["grey"], "expected more work to help more"
 assert ranks["welsh_coffee"] > ranks["grey"], "expected a coffee cup to be a bad reference"
 
@@ -1172,6 +1222,8 @@ guess_error = metrics.ciede2000(shown(L, by_guess[None]), truth).item()
 print(table.round(1))
 print(f"CIEDE2000 of grey {grey_error:.1f}, of the guessed palette {guess_error:.1f}")
 reach = table["reach on the suit"]
+
+# %% tags=["check"]
 assert reach["rocket"] > 4 * reach["coffee"], "expected dusk to lack orange, a red cup not"
 assert table["CIEDE2000 of Welsh"].min() > grey_error, "expected no reference to beat grey"
 assert guess_error > grey_error, "expected a wrong palette to be worse than grey"
@@ -1211,13 +1263,15 @@ def spread_in_objects(ab, drawn):
 spread = {"truth": spread_in_objects(town_ab[0], town),
           "Welsh": spread_in_objects(town_welsh, town)}  # fmt: skip
 print({name: round(value, 1) for name, value in spread.items()})
-assert spread["truth"] < 1.5, "expected one colour an object"
-assert spread["Welsh"] > 8, "expected several colours in one object"
 show(
     image_grid({"reference": town.rgb[1:], "Welsh": town_image, "truth": town.rgb[:1]}),
     alt="A town with a green balloon colours another town. In the result the balloon has green and "
     "tan stripes, the roofs are striped red and blue; in the truth each has one colour.",
 )
+
+# %% tags=["check"]
+assert spread["truth"] < 1.5, "expected one colour an object"
+assert spread["Welsh"] > 8, "expected several colours in one object"
 
 # %% [markdown]
 # ### 3. Details and textures are lost
@@ -1243,8 +1297,6 @@ for name, ab in {"palette": by_hand, "16 scribbles": few_marks, "truth": true_ab
     rows[name] = [kept.item(), wrong.item()]
 table = pd.DataFrame(rows, ["variation kept", "error on the patch"]).T
 print(table.round(2))
-assert (table["variation kept"][:2] < 0.6).all(), "expected most of the variation to be lost"
-assert (table["error on the patch"][:2] > 30).all(), "expected the patch to be painted over"
 crop = (..., slice(36, 72), slice(4, 50))
 show(
     image_grid({"palette": shown(L, by_hand[None])[crop],
@@ -1252,6 +1304,10 @@ show(
     alt="The suit, cut out. Palette and scribbles give one even orange or grey, also to the "
     "patch; in the truth the patch is violet and the orange varies with the folds.",
 )  # fmt: skip
+
+# %% tags=["check"]
+assert (table["variation kept"][:2] < 0.6).all(), "expected most of the variation to be lost"
+assert (table["error on the patch"][:2] > 30).all(), "expected the patch to be painted over"
 
 # %% [markdown]
 # ### 4. No idea of the scene
@@ -1280,6 +1336,8 @@ print(table.round(0))
 true_means, table_means = (torch.tensor(table.values[:, k : k + 2]) for k in (1, 3))
 apart = [torch.cdist(means, means).max().item() for means in (true_means, table_means)]
 print(f"farthest apart: truth {apart[0]:.0f}, table {apart[1]:.0f} units of Lab")
+
+# %% tags=["check"]
 assert apart[0] > 40, "expected four different colours at one lightness"
 assert apart[1] < 8, "expected one colour from the table"
 
@@ -1337,6 +1395,8 @@ columns = ["PSNR", "SSIM", "CIEDE2000", "colorfulness", "chroma ratio"]
 table = pd.DataFrame(rows, columns).T.replace(np.inf, np.nan)
 print(table.round(2))
 mean_, repainted = table.loc["posterior mean"], table.loc["repainted"]
+
+# %% tags=["check"]
 assert mean_["PSNR"] > repainted["PSNR"] + 1, "expected PSNR to prefer the grey balloons"
 assert mean_["CIEDE2000"] < repainted["CIEDE2000"], "expected CIEDE2000 to prefer them, too"
 assert abs(repainted["chroma ratio"] - 1) < 0.05, "expected the right amount of colour"
@@ -1395,6 +1455,8 @@ below = [t for t, v in zip(turns, psnr_curve) if v < levels_of_grey["PSNR in dB"
 above = [t for t, v in zip(turns, error_curve) if v > levels_of_grey["CIEDE2000"]]
 print(f"PSNR prefers grey, at {levels_of_grey['PSNR in dB']:.1f} dB, to turns of {below}")
 print(f"CIEDE2000 prefers it to turns of {above}")
+
+# %% tags=["check"]
 assert below and 60 <= below[0] <= 75, "expected grey to win from about 60 degrees on"
 assert above and 45 <= above[0] <= 75, "expected about the same angle for CIEDE2000"
 
@@ -1422,6 +1484,8 @@ for _ in range(8):
     share.append(worse[single].float().mean().item())
 share = np.mean(share)
 print(f"{int(single.sum())} scenes x 8 guesses: grey has the higher PSNR in {100 * share:.0f} %")
+
+# %% tags=["check"]
 assert 0.58 < share < 0.76, "expected about two thirds"
 
 # %% [markdown]

@@ -135,11 +135,13 @@ show(
 for name, p in odds.items():
     mean = (p * colours).sum()
     assert max(abs(x - mean) for x in ends[name, 2]) < 1e-3, "expected L2 to end at the mean"
-assert max(abs(x - colours[0]) for x in ends["0.7 to 0.3", 1]) < 0.02, "expected the likelier"
 flat = expected_loss(torch.linspace(-0.25, 0.35, 13)[:, None], colours, odds["equally likely"], 1)
-assert flat.max() - flat.min() < 1e-6, "expected every x between two equal odds to cost the same"
 for start, end in zip(starts[1:3], ends["equally likely", 1][1:3], strict=True):
     assert abs(start - end) < 1e-6, "expected no slope between two equal odds"
+
+# %% tags=["check"]
+assert max(abs(x - colours[0]) for x in ends["0.7 to 0.3", 1]) < 0.02, "expected the likelier"
+assert flat.max() - flat.min() < 1e-6, "expected every x between two equal odds to cost the same"
 
 # %% [markdown]
 # ### Mean and median
@@ -246,6 +248,8 @@ to_median = (many.true_ab.median(0).values - scenes.posterior_median(one)[0]).ab
 print(f"L* changes by {same_L:.2f} on average (8-bit rounding)")
 print(f"mean of 1,000 draws: {to_mean:.4f} from posterior_mean on average")
 print(f"median of 1,000 draws: {to_median:.4f} from posterior_median on average")
+
+# %% tags=["check"]
 assert same_L < 0.3, "expected the lots to leave L alone"
 assert to_mean < 0.01 and to_median < 0.01, "expected the draws to agree with the exact answers"
 
@@ -382,6 +386,8 @@ networks = {(4, False): Autoencoder(3, width=8, bottleneck=4)}
 train(networks[4, False], l1_loss, whole, lr=5e-3)
 plain = errors_near_and_far(predict(networks[4, False]))
 print("L:  {:.3f} near edges, {:.3f} inside\nab: {:.3f} near edges, {:.3f} inside".format(*plain))
+
+# %% tags=["check"]
 assert plain[0] > 2 * plain[1], "expected a bottleneck to cost detail: more error near edges"
 
 # %% [markdown]
@@ -442,9 +448,11 @@ table = pd.DataFrame(
 gain = 1 - table.loc["skips"] / table.loc["no skips"]
 print(f"of the error of L near edges, skips remove {gain['L near edges']:.0%}")
 print(f"of the error of ab near edges, skips remove {gain['ab near edges']:.0%}")
+table.round(3)
+
+# %% tags=["check"]
 assert gain["L near edges"] > 0.2, "expected skips to bring back the detail of L"
 assert 0 < gain["ab near edges"] < gain["L near edges"], "expected less gain in colour than in L"
-table.round(3)
 
 # %%
 four = chosen[:4]
@@ -541,14 +549,16 @@ def is_near(ab, answer):
 
 
 table = pd.DataFrame({name: errors(ab) for name, ab in predictions.items()}).T
-assert is_near(predictions["L1"], "median"), "expected L1 near the exact median"
-assert is_near(predictions["L2"], "mean"), "expected L2 near the exact mean"
-assert not is_near(predictions["L1"], "mean"), "expected L1 not to pass as L2"
-assert not is_near(predictions["L2"], "median"), "expected L2 not to pass as L1"
 for name in ("grey", "untrained"):
     for answer in ("median", "mean"):
         assert not is_near(predictions[name], answer), f"expected {name} to fail the check"
 table.round(3)
+
+# %% tags=["check"]
+assert is_near(predictions["L1"], "median"), "expected L1 near the exact median"
+assert is_near(predictions["L2"], "mean"), "expected L2 near the exact mean"
+assert not is_near(predictions["L1"], "mean"), "expected L1 not to pass as L2"
+assert not is_near(predictions["L2"], "median"), "expected L2 not to pass as L1"
 
 # %% [markdown]
 # On roofs the L1 network is near the median and far from the mean, and the L2 network the other
@@ -636,10 +646,12 @@ for part in codes:
     assert network < (0.09 if part == "hills" else 0.04), f"expected {part} to be right"
     assert network < grey / 2, f"expected {part} to be nearer than grey"
 roof, balloon = to_truth.loc["roofs"], to_truth.loc["balloons"]
-assert roof["L1 network"] < 1.5 * roof["exact median"] < roof["grey"], "expected roofs half known"
 print(
     f"balloons: {balloon['L1 network']:.3f} from the truth, the best answer {balloon.iloc[2]:.3f}"
 )
+
+# %% tags=["check"]
+assert roof["L1 network"] < 1.5 * roof["exact median"] < roof["grey"], "expected roofs half known"
 assert 0.95 < balloon["L1 network"] / r < 1.1, "expected balloons as far off as grey is: r"
 
 # %%
@@ -678,6 +690,8 @@ on = held_out.masks["roofs"]
 for name in ("L1", "L2"):
     ratios[name] = (predictions[name].norm(dim=1)[on].sum() / truth.norm(dim=1)[on].sum()).item()
     print(f"{name}: roofs have {ratios[name]:.0%} of their true chroma")
+
+# %% tags=["check"]
 assert ratios["L2"] < 0.8 < ratios["L1"], "expected the mean to be dull, the likelier colour not"
 
 # %% [markdown]
@@ -704,10 +718,12 @@ for loss in ("l1", "l2"):
     assert better[roofs_to] and better["background"], "expected the rest to come nearer"
 trained = chroma.xs(400, level="steps")
 wide, narrow = (trained.xs(width, level="width") for width in (32, 8))
-assert (wide.loc["l1"] < narrow.loc["l1"]).all(), "expected 4 times the width to dull L1's balloons"
-assert (wide.loc["l2"] - narrow.loc["l2"]).abs().max() < 0.02, "expected L2's to be dull already"
 again = rerun("baseline", {"loss": "l1", "width": 16, "steps": 100}, column="balloon_chroma_ratio")
 print(f"here, 100 steps of L1: balloons have {again['balloon_chroma_ratio']:.0%} of their chroma")
+
+# %% tags=["check"]
+assert (wide.loc["l1"] < narrow.loc["l1"]).all(), "expected 4 times the width to dull L1's balloons"
+assert (wide.loc["l2"] - narrow.loc["l2"]).abs().max() < 0.02, "expected L2's to be dull already"
 
 # %% [markdown]
 # Training longer makes balloons *duller*, with both losses and on every seed, while roofs and
@@ -727,6 +743,8 @@ for record in trainer.run(steps=10):
 both = pd.DataFrame({"your loop": l1_losses[:10], "Trainer": trainer.history["l1"]})
 apart = (both["your loop"] - both["Trainer"]).abs()
 print(f"first loss: {apart[0]:.0e} apart; first ten: at most {apart.max():.0e} of about 0.1")
+
+# %% tags=["check"]
 assert apart[0] < 1e-5, "expected the same first weights and the same batch"
 assert apart.max() < 5e-3, "expected the Trainer to take the same steps"
 assert both["Trainer"].iloc[-1] < 0.8 * both["Trainer"].iloc[0], "expected the loss to fall"
@@ -751,6 +769,8 @@ healthy = (predictions["L1"].abs() > 0.95).float().mean().item()
 for name, value in end.items():
     print(f"{name}: loss after 100 steps {value:.0%} of grey's")
 print(f"outputs beyond 0.95: {saturated:.0%}, in the healthy network {healthy:.0%}")
+
+# %% tags=["check"]
 assert end["target in Lab units"] > 0.85, "expected the wrong scale to learn next to nothing"
 assert end["target in network units"] < 0.5, "expected the right scale to fall below a half"
 assert saturated > 0.6 and healthy < 0.01, "expected tanh to be driven to its ends"
@@ -823,8 +843,6 @@ found = {name: error[mask].mean().item() for name, mask in places.items()}
 for name, value in found.items():
     print(f"{name:25} {value:.3f} from the exact answer")
 inside, near_edges, tiny = found.values()
-assert near_edges > 2 * inside, "expected colours to run into one another along edges"
-assert tiny > 4 * inside, "expected the smallest things to get the wrong colour"
 scale = error[four][:, None] / 0.25
 columns = {
     "L1 network": paint(held_out.L[four], predictions["L1"][four]),
@@ -836,6 +854,10 @@ show(
     alt="Four scenes by the network, the exact median, and a map of their distance. The maps are "
     "black inside large regions and bright on outlines, doors, trunks and baskets.",
 )
+
+# %% tags=["check"]
+assert near_edges > 2 * inside, "expected colours to run into one another along edges"
+assert tiny > 4 * inside, "expected the smallest things to get the wrong colour"
 
 # %% [markdown]
 # ### 3. Low resolution
@@ -865,6 +887,8 @@ by_size["32 px, for comparison"] = [
 for name, (near, inside) in by_size.items():
     print(f"{name:28} {near:.3f} near edges, {inside:.3f} inside")
 enlarged, direct, own = by_size.values()
+
+# %% tags=["check"]
 assert enlarged[0] > 1.3 * own[0], "expected enlarged colours to run over the edges"
 assert direct[1] > 2 * enlarged[1], "expected a network to be lost at another scale"
 
@@ -913,6 +937,8 @@ radius = {name: dots["balloons", name].norm(dim=1).mean().item() for name in sou
 print(f"roofs that are blue: {blue:.0%} in truth, {painted_blue:.0%} with L1")
 print(f"roofs in a colour that roofs have: {real['L1']:.0%} with L1, {real['L2']:.0%} with L2")
 print("radius of the balloons' cloud: " + ", ".join(f"{n} {v:.2f}" for n, v in radius.items()))
+
+# %% tags=["check"]
 assert 0.15 < blue < 0.45 and painted_blue == 0, "expected L1 never to paint the rarer colour"
 assert real["L1"] > 0.8 and real["L2"] < 0.2, "expected L2 to paint what no roof has"
 assert radius["truth"] > 0.27 and max(radius["L1"], radius["L2"]) < 0.1, (
@@ -972,10 +998,12 @@ growth = {  # of the errors near edges, from 64 channels to 1
 }
 print("no skips: the error of L grows {:.2f}-fold, that of ab {:.2f}-fold".format(*growth[False]))
 print("skips:    the error of L grows {:.2f}-fold, that of ab {:.2f}-fold".format(*growth[True]))
+grey_inside = (exact[:, 1:].abs().mean(1))[~near_edge].mean().item()
+
+# %% tags=["check"]
 assert growth[False][0] > 1.3, "expected a narrow bottleneck to cost detail"
 assert growth[False][0] > growth[False][1] > 1, "expected it to cost more of L than of ab"
 assert measured[1, True][0] < 0.9 * measured[64, False][0], "expected skips to matter more"
-grey_inside = (exact[:, 1:].abs().mean(1))[~near_edge].mean().item()
 assert measured[1, False][3] < grey_inside / 2, "expected 16 numbers to tell sky from ground"
 
 

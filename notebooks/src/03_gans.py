@@ -170,9 +170,11 @@ print(f"simultaneous: distance 1.00 to {distance(together)[-1]:.2f}")
 print(f"alternating:  distance between {distance(in_turn).min():.2f} and", end=" ")
 print(f"{distance(in_turn).max():.2f} in {turns(in_turn):.1f} turns")
 
+smooth = distance(play(30_000, h / 100, h / 100))
+
+# %% tags=["check"]
 assert np.abs(grown - predicted).max() < 1e-12, "expected growth by 1 + h^2 sigma^2 in each round"
 assert distance(in_turn).min() > 0.9 and distance(in_turn).max() < 1.1, "expected a circle"
-smooth = distance(play(30_000, h / 100, h / 100))
 assert smooth.min() > 0.99 and smooth.max() < 1.01, "expected a constant distance at small steps"
 
 # %% [markdown]
@@ -193,6 +195,7 @@ print(f"non-saturating: distance {halfway:.3f} after 200 units of time, {end:.3f
 print(f"  1 / distance^2 grows by {growth:.3f} a unit")
 print(f"with a penalty of 0.5, after 60 units: {distance(braked)[-1]:.6f}")
 
+# %% tags=["check"]
 assert abs(growth - 1 / 8) < 0.005, "expected 1 / distance^2 to grow by an eighth"
 assert distance(braked)[-1] < 1e-5, "expected friction to bring the players to rest"
 
@@ -264,7 +267,7 @@ panel = Panel(
 )
 panel
 
-# %%
+# %% tags=["check"]
 panel.try_controls()  # moves every control to its ends: each must change the text
 
 # %% tags=["nbval-check-output"]
@@ -309,6 +312,8 @@ paid = -p[::10] * tried.log() - q[::10] * (1 - tried).log()
 found = tried[paid.argmin(dim=0), 0]
 inside = (p + q)[::10] > 1e-6
 worst = (found - best[::10])[inside].abs().max()
+
+# %% tags=["check"]
 assert worst < 1e-3, "expected no D to pay less than p / (p + q) does"
 
 # %% [markdown]
@@ -346,6 +351,8 @@ def jensen_shannon(p, q):
 js = jensen_shannon(p, q)
 least = population_loss(torch.log(p) - torch.log(q), p, q)  # the logit of p / (p + q)
 print(f"D*'s loss {least:.4f}, 2 ln 2 - 2 JS = {2 * math.log(2) - 2 * js:.4f}, JS = {js:.4f}")
+
+# %% tags=["check"]
 assert abs(least - (2 * math.log(2) - 2 * js)) < 1e-6, "expected 2 ln 2 - 2 JS"
 assert abs(integrate(p) - 1) < 1e-9 and abs(integrate(q) - 1) < 1e-9, "expected two densities"
 
@@ -376,6 +383,8 @@ with torch.no_grad():
 trained = population_loss(logit, p, q)
 off = integrate((p + q) / 2 * (torch.sigmoid(logit) - best).abs())
 print(f"trained: loss {trained:.4f}, least possible {least:.4f}; |D - D*| is {off:.4f} on average")
+
+# %% tags=["check"]
 assert least - 1e-6 < trained < least + 1e-2, "expected a loss within 0.01 of the least, not below"
 assert off < 1e-2, "expected D near p / (p + q)"
 
@@ -417,6 +426,8 @@ print(f"undecided: {undecided:.4f} = 2 ln 2 = {2 * math.log(2):.4f}")
 print(f"a sum of ln 2: D says {d_at:.3f} to real and {1 - d_at:.3f} to fake, if it is even-handed")
 print(f"then JS is at least {at_least:.3f}, {at_least / math.log(2):.0%} of the largest possible")
 logit = torch.tensor([math.log(d_at / (1 - d_at))])
+
+# %% tags=["check"]
 assert abs(undecided - 2 * math.log(2)) < 1e-6, "expected ln 2 for each of the two terms"
 assert abs(bce_d_loss(logit, -logit).item() - math.log(2)) < 1e-6, "expected ln 2 in all"
 
@@ -462,7 +473,7 @@ panel_js = Panel(
 )
 panel_js
 
-# %%
+# %% tags=["check"]
 panel_js.try_controls()
 
 # %% tags=["nbval-check-output"]
@@ -471,6 +482,8 @@ for m in (1.0, 2.5, 6.0):
     near = [jensen_shannon(gaussian(x, 0.0, 1.0), gaussian(x, m + d, 0.5)) for d in (-0.01, 0.01)]
     slopes.append((near[1] - near[0]) / 0.02)
     print(f"fakes at {m:.1f}: JS {sum(near) / 2:.4f}, slope {slopes[-1]:.4f}")
+
+# %% tags=["check"]
 assert slopes[2] < slopes[1] / 100, "expected JS to be flat where real and fake do not overlap"
 
 # %% [markdown]
@@ -495,6 +508,8 @@ logit = torch.linspace(-8, 8, 161, dtype=torch.float64, requires_grad=True)
 d = torch.sigmoid(logit)
 (flat,) = torch.autograd.grad((-softplus(logit)).sum(), logit)  # ln(1 - D)
 (steep,) = torch.autograd.grad(softplus(-logit).sum(), logit)  # -ln D
+
+# %% tags=["check"]
 assert (flat + d).abs().max() < 1e-12, "expected a slope of -D"
 assert (steep + (1 - d)).abs().max() < 1e-12, "expected a slope of -(1 - D)"
 
@@ -528,6 +543,8 @@ first, last = gradients.iloc[0], gradients.iloc[-1]
 for row in (first, last):
     ratio = row["non-saturating"] / row["saturating"]
     print(f"D(fake) = {row['D(fake)']:.4f}: non-saturating over saturating gradient {ratio:.1f}")
+
+# %% tags=["check"]
 assert 0.5 < first["non-saturating"] / first["saturating"] < 2, "expected equals at D = 1/2"
 assert last["D(fake)"] < 0.02, "expected D to see through a generator that stands still"
 assert last["non-saturating"] / last["saturating"] > 30, "expected the one loss to saturate"
@@ -637,6 +654,8 @@ show(
 )
 end = {name: mode_collapse.count_modes(run.snapshots[1000])["modes"] for name, run in runs.items()}
 seen = [mode_collapse.count_modes(p)["modes"] for p in runs["fast G"].snapshots.values()]
+
+# %% tags=["check"]
 assert end["two speeds"] >= 7, "expected two speeds to find the modes"
 assert max(seen) <= 4, "expected a fast G to sit on few modes at any time"
 
@@ -656,6 +675,8 @@ for name, group in table:
     losses = f"{group['d_loss'].min():.2f} to {group['d_loss'].max():.2f}"
     print(f"{name:18s} modes {modes}; D loss {losses}; near a mode {group['near'].mean():.0%}")
 modes = {name: group["modes"] for name, group in table}
+
+# %% tags=["check"]
 assert (modes["two speeds"] == 8).all() and (modes["fast G, 4 D steps"] == 8).all()
 assert (modes["fast G"] <= 1).all(), "expected collapse with every seed"
 assert modes["momentum 0.9"].min() < 8 and modes["momentum 0.9"].max() > modes["fast G"].max()
@@ -677,6 +698,8 @@ for name in ("two speeds", "fast G"):
     d_mean, g_mean = mean.loc[name]
     print(f"{name:10s}: D loss {d_mean:.2f} (2 ln 2 is {2 * math.log(2):.2f}), G loss {g_mean:.2f}")
 off = (2 * math.log(2) - mean["d_loss"]).abs()
+
+# %% tags=["check"]
 assert off["fast G"] < off["two speeds"] / 3, "expected the collapsed runs nearer to 2 ln 2"
 assert mean["g_loss"]["fast G"] < mean["g_loss"]["two speeds"], "expected a lower G loss as well"
 
@@ -709,6 +732,8 @@ points = mode_collapse.sample(fresh_g, 2000, config.seed)
 result = mode_collapse.count_modes(points)
 spread = (points - points.mean(0)).square().sum(1).mean().sqrt().item()
 print(f"a fresh G against a frozen D: {result['modes']} mode, spread {spread:.2f} (the ring: 2)")
+
+# %% tags=["check"]
 assert result["modes"] <= 2 and spread < 0.6, "expected G to send all noise to one place"
 
 # %% [markdown]
@@ -752,10 +777,12 @@ def down(inputs, outputs):
 
 
 maps = torch.randn(2, 6, 8, 8, generator=torch.Generator().manual_seed(0))
-assert up(6, 4)(maps).shape == (2, 4, 16, 16), "expected twice the size"
-assert down(6, 4)(maps).shape == (2, 4, 4, 4), "expected half the size"
 assert_same_module(up(6, 4), blocks.up_block(6, 4, activation=nn.ReLU()), maps)
 assert_same_module(down(6, 4), blocks.down_block(6, 4), maps)
+
+# %% tags=["check"]
+assert up(6, 4)(maps).shape == (2, 4, 16, 16), "expected twice the size"
+assert down(6, 4)(maps).shape == (2, 4, 4, 4), "expected half the size"
 
 # %% [markdown]
 # They equal colorlib's `up_block` and `down_block`: outputs, gradients and running statistics. So
@@ -798,10 +825,12 @@ for layer in dcgan_generator():
     before, shape = tuple(shape.shape[1:]), layer(shape)
     if shape.shape[1:] != before:
         print(f"{type(layer).__name__:16s} {before} -> {tuple(shape.shape[1:])}")
-assert shape.shape == (2, 3, 32, 32) and dcgan_discriminator()(shape).shape == (2, 1, 1, 1)
 for name, network in (("G", dcgan_generator()), ("D", dcgan_discriminator())):
     print(f"{name} has {sum(weight.numel() for weight in network.parameters()):,} parameters")
 layers = [*dcgan_generator().modules(), *dcgan_discriminator().modules()]
+
+# %% tags=["check"]
+assert shape.shape == (2, 3, 32, 32) and dcgan_discriminator()(shape).shape == (2, 1, 1, 1)
 assert not any(isinstance(m, nn.Linear | nn.MaxPool2d | nn.AvgPool2d) for m in layers)
 
 # %% [markdown]
@@ -842,6 +871,8 @@ for name, measure in (("variety of G", variety), ("gradient through D", gradient
     assert with_norm > 20 * without, "expected batch norm to keep the signal alive"
 leaky, dead = gradient_at_picture("batch"), gradient_at_picture("batch", leak=0.0)
 print(f"gradient through D: {leaky:.3f} with LeakyReLU, {dead:.3f} with ReLU")
+
+# %% tags=["check"]
 assert 0.4 < leaky / dead < 2.5, "expected no large difference at the start"
 
 # %% [markdown]
@@ -857,7 +888,6 @@ assert 0.4 < leaky / dead < 2.5, "expected no large difference at the start"
 # %%
 world = scenes.draw(range(2048), 32)
 real_images = 2 * to_float(world.rgb) - 1  # to -1..1, the range of tanh
-assert real_images.min() >= -1 and real_images.max() <= 1, "expected what tanh can reach"
 held_out = scenes.draw(range(400), 32, split="val")
 held_out_images = 2 * to_float(held_out.rgb) - 1
 
@@ -865,6 +895,9 @@ held_out_images = 2 * to_float(held_out.rgb) - 1
 def to_rgb(images):
     return (images + 1) / 2
 
+
+# %% tags=["check"]
+assert real_images.min() >= -1 and real_images.max() <= 1, "expected what tanh can reach"
 
 # %% [markdown]
 # **How will you know that it works?** Decide before you train. Three measures, each tried on real
@@ -909,6 +942,8 @@ real_report = report(held_out_images)
 right = world.scene_class[nearest_real(held_out_images)[1]] == held_out.scene_class
 print(pd.DataFrame([real_report], index=["held-out scenes"]).round(3).to_string())
 print(f"the nearest scene has the right class for {right.float().mean():.1%} of them")
+
+# %% tags=["check"]
 assert real_report["sky above ground"] > 0.95 and right.float().mean() > 0.97
 
 # %% [markdown]
@@ -971,6 +1006,7 @@ def passes(row):
     return row["sky above ground"] >= 0.75 and 0.12 < row["variety"] < 0.35 and found >= 3
 
 
+# %% tags=["check"]
 assert passes(real_report) and passes(quality.iloc[-1]), "expected sky, ground and variety"
 assert not passes(quality.iloc[0]), "expected an untrained G to fail"
 assert not passes(report(painted[:1].repeat(128, 1, 1, 1))), "expected one picture to fail"
@@ -988,7 +1024,6 @@ apart, which = nearest_real(painted)
 apart_real, _ = nearest_real(held_out_images)
 print(f"painted: {apart.median():.3f} to the nearest training scene, at least {apart.min():.3f}")
 print(f"held-out real: {apart_real.median():.3f}, at least {apart_real.min():.3f}")
-assert apart.min() > 0.05, "expected no copies"
 fig = image_grid(
     {
         name: torch.stack([to_rgb(painted[i]), to_rgb(real_images[which[i]])])
@@ -1002,6 +1037,9 @@ show(
     alt="Six painted pictures above the training scene nearest to each. They agree in kind, and "
     "differ in horizon, balloons and houses.",
 )
+
+# %% tags=["check"]
+assert apart.min() > 0.05, "expected no copies"
 
 # %% [markdown]
 # **A walk through the noise** (Radford et al. 2016, section 6.1). Go from one noise to another in
@@ -1046,6 +1084,8 @@ late = history.tail(100).mean()
 bound = (2 * math.log(2) - late["D loss"]) / 2
 print(late[columns[1:]].round(2).to_string())
 print(f"JS between real and painted pictures: at least about {bound:.2f} of at most 0.69")
+
+# %% tags=["check"]
 assert 0.4 < late["D loss"] < 2 * math.log(2), "expected D ahead, but not by far"
 assert 0.6 < late["accuracy on real"] < 0.97 and 0.6 < late["accuracy on fake"] < 0.97
 assert bound > 0, "expected D to tell real from painted better than chance"
@@ -1067,6 +1107,8 @@ both = pd.DataFrame({"G loss": window["G loss"].reindex(shown.index), "variety":
 both["classes found"] = (shown[list(scenes.CLASSES)] >= 0.05).sum(axis=1)
 print(both.round(2).to_string())
 first, last = both.loc[25], both.loc[500]
+
+# %% tags=["check"]
 assert last["variety"] > 1.5 * first["variety"], "expected pictures to grow more varied"
 assert last["classes found"] >= max(3, first["classes found"]), "expected no class to be lost"
 assert last["G loss"] > math.log(2), "expected G to be behind D to the end"
@@ -1110,6 +1152,8 @@ moved = (mode_collapse.sample(stuck_g, 500, seed=0) - before).abs().max().item()
 log = pd.DataFrame(log)
 print(f"after 250 steps: D loss {log['D loss'].iloc[-1]:.3f}, G loss {log['G loss'].iloc[-1]:.1f}")
 print(f"farthest that a sample moved: {moved}")
+
+# %% tags=["check"]
 assert moved == 0 and all(w.grad is None for w in stuck_g.parameters()), "expected G untouched"
 assert log["D loss"].iloc[-20:].max() < 0.1 and log["G loss"].iloc[-20:].min() > 3
 
@@ -1133,6 +1177,8 @@ try:
 except RuntimeError as error:
     message = str(error)
 print(message.partition(" and ")[0])
+
+# %% tags=["check"]
 assert "does not require grad" in message, "expected PyTorch to refuse"
 
 # %% [markdown]

@@ -117,6 +117,8 @@ measured = pd.DataFrame(
     {m: conditional.describe_ring(points, asked, CLASSES) for m, points in painted.items()}
 ).T
 print(measured[["asked", "modes", "near"]].round(3).to_string())
+
+# %% tags=["check"]
 assert measured["asked"]["conditional"] > 0.98, "expected the class that was asked for"
 assert 0.05 < measured["asked"]["plain"] < 0.2, "expected one in eight of a GAN you cannot ask"
 assert measured["near"]["conditional"] > measured["near"]["plain"] + 0.2, "expected sharper modes"
@@ -282,6 +284,8 @@ skies = torch.stack(by_label)[..., :8, :]
 same_noise = rms(skies - skies.roll(1, 0))
 other_noise = rms(skies - skies.roll(1, 1))
 print(f"skies differ by {same_noise:.3f} under another label, {other_noise:.3f} with other noise")
+
+# %% tags=["check"]
 assert min(obeyed.values()) > 0.85, "expected the class that was asked for"
 assert same_noise < 0.75 * other_noise, "expected the noise to keep its meaning"
 
@@ -335,7 +339,7 @@ panel = Panel(
 )
 panel
 
-# %%
+# %% tags=["check"]
 panel.try_controls()  # moves every control to its ends: each must change the text
 
 # %%
@@ -347,6 +351,8 @@ for scale in (0.0, 1.0, 2.0):
     steps_of_noise[scale] = {"obeyed": torch.cat(right).float().mean().item(), "variety": variety}
 steps_of_noise = pd.DataFrame(steps_of_noise).T.rename_axis("scale")
 print(steps_of_noise.round(3).to_string())
+
+# %% tags=["check"]
 assert steps_of_noise["variety"].is_monotonic_increasing, "expected variety to come from the noise"
 assert steps_of_noise["variety"][0.0] < 1e-4, "expected one picture a class without noise"
 assert (steps_of_noise["obeyed"][[0.0, 1.0]] > 0.85).all(), "expected the label to hold"
@@ -409,8 +415,10 @@ for weight, group in with_noise.groupby("lambda_l1"):
     print(f"lambda {weight:5}: spread {spreads}; concentration {concentration:.2f}")
 little = (with_noise["noise_spread"] < 0.11).sum()
 print(f"{little} of {len(with_noise)} runs: a balloon varies by a tenth of what it should, or less")
-assert little >= 7 and with_noise["noise_spread"].max() < 0.33, "expected noise to be ignored"
 free = with_noise[with_noise["lambda_l1"] <= 1]["balloon_hue_concentration"]
+
+# %% tags=["check"]
+assert little >= 7 and with_noise["noise_spread"].max() < 0.33, "expected noise to be ignored"
 assert free.max() < 0.3, "expected hues to differ from scene to scene all the same"
 
 # %% [markdown]
@@ -428,6 +436,8 @@ on_ring = quote("conditional", task="ring")
 calm = on_ring[(on_ring["model"] == "conditional") & (on_ring["rates"] == "two speeds")]
 low, high = calm["spread"].min(), calm["spread"].max()
 print(f"spread within a class, {len(calm)} runs: {low:.2f} to {high:.2f} of the real one")
+
+# %% tags=["check"]
 assert low > 0.6 and high < 1, "expected noise to be used where a label is all that G knows"
 
 # %% [markdown]
@@ -487,9 +497,11 @@ for name, generator in schemed.items():
         )
 answers = pd.DataFrame(answers).set_index(["model", "asked"])
 print(answers.round(3).to_string())
+later = answers["chroma"]["conditional"] - answers["chroma"]["regression"]
+
+# %% tags=["check"]
 assert (answers["median angle off"] < 40).all(), "expected the hue that was asked for"
 assert (answers["chroma"] > 0.6).all(), "expected balloons that are not dull"
-later = answers["chroma"]["conditional"] - answers["chroma"]["regression"]
 assert (later > 0.03).all(), "expected L1 to be a little behind"
 assert (answers["background error"] < 0.09).all(), "expected the background to be left alone"
 
@@ -542,7 +554,7 @@ panel_scheme = Panel(
 )
 panel_scheme
 
-# %%
+# %% tags=["check"]
 panel_scheme.try_controls()
 
 # %%
@@ -554,6 +566,8 @@ for strength in (0.0, 0.5, 1.0, 1.5):
     chroma_at[strength] = (mean.norm(dim=1).nanmean() / scenes.BALLOON_CHROMA).item()
     print(f"strength {strength}: {chroma_at[strength]:.2f} of the true chroma")
 values = list(chroma_at.values())
+
+# %% tags=["check"]
 assert values == sorted(values), "expected more colour for a stronger scheme"
 assert values[0] > 0.1 and values[1] > 0.55 * values[2], "expected neither grey nor half"
 
@@ -668,8 +682,10 @@ for k in (8, 16, 32):
         listed = ", ".join(f"{m:.0f}" for m in modes)
         print(f"{k:2} classes, {model:11}: modes {listed:10}; near a centre {span(near)}")
 more = min(lost[32, "plain"]) > max(lost[8, "plain"])  # it should get worse with more classes
-assert max(lost[8, "plain"]) > 0 == max(lost[32, "plain"]), "expected fewer lost, not more"
 judge_claim("many classes", holds=more and max(lost[32, "conditional"]) == 0, limited=False)
+
+# %% tags=["check"]
+assert max(lost[8, "plain"]) > 0 == max(lost[32, "plain"]), "expected fewer lost, not more"
 
 # %% [markdown]
 # Not here. The plain GAN loses modes with 8 classes and none with 32: dense classes are easier
@@ -697,9 +713,11 @@ for name, where in {
 holds = fits["cGAN"].max() < fits["perfect plain GAN, once"].min() / 1.5
 equal = fits["regression (L1)"].max() < fits["cGAN"].min()
 searched = fits["perfect plain GAN, best of 1024"].max()
+judge_claim("conditional data", holds, limited=equal)
+
+# %% tags=["check"]
 assert searched < fits["cGAN"].min(), "expected a search to fit as well in a small world"
 assert chroma["regression (L1)"].max() < 0.4 < chroma["cGAN"].min(), "expected colour from D alone"
-judge_claim("conditional data", holds, limited=equal)
 
 # %% [markdown]
 # A plain GAN's answer is about another picture. But it is the *condition* that fits the answer to
@@ -710,6 +728,8 @@ judge_claim("conditional data", holds, limited=equal)
 for reason, verdict in verdicts.items():
     print(f"{reason:17} {verdict}")
 expected = {"control": "confirmed", "many classes": "refuted"}
+
+# %% tags=["check"]
 assert verdicts == {reason: expected.get(reason, "qualified") for reason in verdicts}
 assert len(verdicts) == 5, "expected five reasons"
 
@@ -725,6 +745,8 @@ again = rerun(
     column="spread",
 )
 print(f"fast G with labels: {again['modes']:.0f} modes, spread {again['spread']:.2f} in each")
+
+# %% tags=["check"]
 assert again["modes"] == 8, "expected labels to keep all modes"
 
 # %% [markdown]
@@ -749,6 +771,8 @@ known = {
 }
 score = {name: conditional.misaligned(ab, held_out).mean().item() for name, ab in known.items()}
 print("\n".join(f"{name:24} {value:.3f}" for name, value in score.items()))
+
+# %% tags=["check"]
 assert score["truth"] == 0 and score["grey"] == 0, "expected nothing misaligned in the truth"
 assert score["another scene's"] > 0.1, "expected a shuffled pairing to be noticed"
 assert 0 < score["moved 8 pixels sideways"] < score["moved 8 pixels down"], "expected drift to show"
@@ -764,13 +788,15 @@ for weight in (0.1, 1.0):
         drift[weight, model] = of(rows, "misaligned", model=model, lambda_l1=weight)
         name = "sees L and ab" if model == "conditional" else "sees ab only"
         print(f"lambda {weight}: D {name:13} misaligned {span(drift[weight, model], 3)}")
-assert drift[0.1, "blind"].min() > 2 * drift[0.1, "conditional"].max(), "expected colours to drift"
-assert drift[1.0, "blind"].max() < 0.05, "expected L1 to hold the colours at lambda 1"
-assert drift[0.1, "blind"].max() > score["another scene's"], "expected one as bad as a shuffle"
 use = of(rows, "noise_spread", model="blind", lambda_l1=0.1)
 print(f"lambda 0.1, blind D: a balloon varies over the noise by {span(use)} of what it should")
 paler = of(rows, "balloon_chroma_ratio", model="blind", lambda_l1=1.0)
 print(f"lambda 1.0: balloons' chroma {span(chroma['cGAN'])}; with a blind D {span(paler)}")
+
+# %% tags=["check"]
+assert drift[0.1, "blind"].min() > 2 * drift[0.1, "conditional"].max(), "expected colours to drift"
+assert drift[1.0, "blind"].max() < 0.05, "expected L1 to hold the colours at lambda 1"
+assert drift[0.1, "blind"].max() > score["another scene's"], "expected one as bad as a shuffle"
 assert paler.max() < chroma["cGAN"].min(), "expected the blind D to teach less"
 
 # %%
@@ -780,10 +806,6 @@ painted_ab = {name: conditional.colour(g, held_out.L) for name, g in by_model.it
 shares = {name: conditional.misaligned(ab, held_out) for name, ab in painted_ab.items()}
 for name, share in shares.items():
     print(f"{name:16} misaligned {share.mean():.3f}")
-assert shares["D sees ab only"].mean() > 1.5 * shares["D sees L and ab"].mean() + 0.02, (
-    "expected colours to drift off their objects"
-)
-assert shares["D sees L and ab"].mean() < 0.08, "expected colours to stay"
 columns = {"L": grey_image(held_out.L[few])}
 for name, ab in painted_ab.items():
     columns[name] = pictures(held_out.L[few], ab[few])
@@ -793,6 +815,12 @@ show(
     "only, and the true ones. The second has pink clouds in empty skies, and blue and teal on the "
     "ground and on walls.",
 )
+
+# %% tags=["check"]
+assert shares["D sees ab only"].mean() > 1.5 * shares["D sees L and ab"].mean() + 0.02, (
+    "expected colours to drift off their objects"
+)
+assert shares["D sees L and ab"].mean() < 0.08, "expected colours to stay"
 
 # %% [markdown]
 # With $\lambda = 0.1$ and a blind $D$ the colours drift: the picture has pink as of a balloon where
@@ -812,6 +840,8 @@ with torch.no_grad():
     unseeing = [blind.discriminator(pairs[:, :2]).mean().item() for pairs in (matched, mismatched)]
 print(f"D sees L and ab: {seeing[0]:+.2f} matched, {seeing[1]:+.2f} mismatched")
 print(f"D sees ab only:  {unseeing[0]:+.2f} matched, {unseeing[1]:+.2f} mismatched")
+
+# %% tags=["check"]
 assert seeing[0] - seeing[1] > 0.05, "expected D to prefer the right lightness"
 assert unseeing[0] == unseeing[1], "expected a blind D to see no difference at all"
 
@@ -838,6 +868,8 @@ pointless = conditional.train_points(draw_shuffled, config.seed)
 points = conditional.answers(pointless, conditions["conditional"], config.seed)
 shuffled = conditional.describe_ring(points, asked, CLASSES)
 print(f"labels at random: asked for and got {shuffled['asked']:.2f}, near {shuffled['near']:.2f}")
+
+# %% tags=["check"]
 assert shuffled["asked"] < 0.25, "expected a label that means nothing to be of no use"
 assert shuffled["near"] < measured["near"]["conditional"] - 0.1, "expected it to tear nothing"
 
@@ -864,6 +896,8 @@ for name, numbers in {"right": measured.loc["conditional"], "broken": symptom}.i
     shown = ", ".join(f"{key} {numbers[key]:.2f}" for key in ("asked", "modes", "near"))
     loss = (players["conditional"] if name == "right" else broken).d_loss
     print(f"{name:6} D loss {loss:.2f}, {shown}")
+
+# %% tags=["check"]
 assert symptom["asked"] < 0.4, "expected G to have learnt nothing about labels"
 assert broken.d_loss < 0.5 < players["conditional"].d_loss, "expected D to see through it"
 

@@ -205,6 +205,8 @@ for name, into, out, side, parameters in rows:
     print(f"{name:10}{into:5}{out:6}{side:4} px{parameters:13,}")
 print(f"all{count(network):38,}")
 total = sum(row[-1] for row in rows)
+
+# %% tags=["check"]
 assert count(network) == total == 54_409_858, "expected the published size"
 
 # %% [markdown]
@@ -221,14 +223,16 @@ assert count(network) == total == 54_409_858, "expected the published size"
 # %% tags=["nbval-check-output"]
 WITH_SKIPS = "CD512-CD1024-CD1024-C1024-C1024-C512-C256-C128"
 into = [row[1] for row in rows if row[0].startswith("up")]
-assert into == [int(name.strip("CD")) for name in WITH_SKIPS.split("-")], (
-    "expected the paper's second list"
-)
 for depth, reported in ((8, "54.408"), (6, "29.238")):
     with torch.device("meta"):  # shapes without numbers: nothing is drawn, nothing is stored
         millions = count(UNetByHand(depth, in_channels=1, out_channels=1)) / 1e6
     print(f"depth {depth}: {millions:.3f} million, reported {reported}")
     assert f"{millions:.3f}" == reported, "expected the size that the authors' code prints"
+
+# %% tags=["check"]
+assert into == [int(name.strip("CD")) for name in WITH_SKIPS.split("-")], (
+    "expected the paper's second list"
+)
 
 # %%
 places = [row[3] for row in rows]
@@ -238,7 +242,6 @@ low = sum(w for w, side in zip(weights, places, strict=True) if side <= 16) / su
 high = sum(n for n, side in zip(numbers, places, strict=True) if side >= 64) / sum(numbers)
 print(f"blocks that end at 16 px or less hold {low:.0%} of the parameters")
 print(f"blocks that end at 64 px or more make {high:.0%} of the numbers in maps")
-assert 0.88 < low < 0.9 and 0.78 < high < 0.8, "expected weights below, maps above"
 fig = Figure(figsize=(8, 2.9), layout="constrained")
 labels = [f"{row[0].split()[1]}\n{row[3]}" for row in rows]
 panels = {"million parameters": weights, "million numbers in the map": numbers}
@@ -252,6 +255,9 @@ show(
     alt="Bars for the sixteen blocks, encoder blue and decoder orange. Parameters are high in the "
     "middle, at small maps. The numbers in maps are high at both ends, at large maps.",
 )
+
+# %% tags=["check"]
+assert 0.88 < low < 0.9 and 0.78 < high < 0.8, "expected weights below, maps above"
 
 # %% [markdown]
 # The **weights are at the bottom** of the U, where maps are small. The **maps are large at the
@@ -272,11 +278,13 @@ assert_same_module(UNetByHand(depth=5, width=4), UNet(depth=5, width=4), example
 with torch.device("meta"):
     full_size, mine = UNet(), UNetByHand()
 shapes = {name: p.shape for name, p in full_size.state_dict().items()}
-assert shapes == {name: p.shape for name, p in mine.state_dict().items()}
-assert count(full_size) == 54_409_858, "expected the full network's parameters"
 print(f"the same function; at full size {count(full_size):,} parameters in both")
 del network, x, maps
 show_source(UNet)
+
+# %% tags=["check"]
+assert shapes == {name: p.shape for name, p in mine.state_dict().items()}
+assert count(full_size) == 54_409_858, "expected the full network's parameters"
 
 # %% [markdown]
 # ## Predict first: what does it cost?
@@ -320,14 +328,16 @@ def cost(depth, width, skips):
 # By hand: the first convolution keeps its input, ReLU its output, which the second keeps as well.
 chain = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))
 by_hand = 4 * (64 + 4 * 64)  # 4 bytes a number, 8 by 8 places
-assert kept_bytes(chain, torch.zeros(1, 1, 8, 8)) == by_hand, "expected each map to count once"
 small = UNetByHand(4, 8)
 with torch.device("meta"):
     same, on_meta = UNetByHand(4, 8), torch.zeros(2, 1, 32, 32)
 real = kept_bytes(small, torch.zeros(2, 1, 32, 32))
+print(f"a small network keeps {real:,} bytes of maps, on meta and with real numbers")
+
+# %% tags=["check"]
+assert kept_bytes(chain, torch.zeros(1, 1, 8, 8)) == by_hand, "expected each map to count once"
 assert kept_bytes(same, on_meta) == real, "expected meta tensors to count as real ones do"
 assert count(same) == count(small), "expected meta parameters to count as real ones do"
-print(f"a small network keeps {real:,} bytes of maps, on meta and with real numbers")
 
 
 # %%
@@ -365,7 +375,7 @@ panel = Panel(
 )
 panel
 
-# %%
+# %% tags=["check"]
 panel.try_controls()  # moves every control to its ends: each must change the text
 
 # %%
@@ -380,11 +390,13 @@ for name, (parameters, maps) in changes.items():
     more, maps_more = base[0] / parameters, base[1] / maps
     print(f"{name:17} {more:.2f} times the parameters, {maps_more:.2f} times the maps")
 times = {name: (base[0] / p, base[1] / m) for name, (p, m) in changes.items()}
+per_parameter = 16 * base[0] / base[1]
+print(f"maps outweigh weights, gradients and Adam from batch size {math.ceil(per_parameter)} on")
+
+# %% tags=["check"]
 assert times["width 64, not 32"][0] > times["depth 8, not 5"][0] > 2, "expected width to cost most"
 assert times["skips"][0] < 1.5, "expected skips to cost less than either"
 assert times["depth 8, not 5"][1] < 1.05, "expected depth to add next to no maps"
-per_parameter = 16 * base[0] / base[1]
-print(f"maps outweigh weights, gradients and Adam from batch size {math.ceil(per_parameter)} on")
 
 # %% [markdown]
 # Width costs most in parameters, because both sides of each convolution grow; depth multiplies
@@ -493,8 +505,10 @@ unet = parts.train(UNet(depth=4, width=16, dropout=0.0), config.seed)
 grey, trained = errors(torch.zeros_like(median)), errors(predict(unet, held_out.L))
 print("grey:    {:.3f} near outlines, {:.3f} inside".format(*grey))
 print("trained: {:.3f} near outlines, {:.3f} inside".format(*trained))
-assert trained[0] < grey[0] / 2 and trained[1] < grey[1] / 6, "expected the network to have learnt"
 show_source(parts.train)
+
+# %% tags=["check"]
+assert trained[0] < grey[0] / 2 and trained[1] < grey[1] / 6, "expected the network to have learnt"
 
 # %% [markdown]
 # And here is the U, with what flows through it: on each floor the four channels that vary most.
@@ -513,8 +527,6 @@ with torch.no_grad():
     for floor, block in zip((1, 0, -1), unet.up[1:], strict=True):
         x = block(torch.cat([x, kept.pop()], dim=1))
         flow["up", floor] = x
-assert torch.equal(x, predict(unet, one)), "expected the blocks one by one to be the network"
-assert [flow["down", floor].shape[-1] for floor in range(4)] == [16, 8, 4, 2]
 
 
 def mosaic(maps):
@@ -527,6 +539,10 @@ def mosaic(maps):
     tiles = pad(tiles, (1, 1, 1, 1), value=1.0)  # a white line between them
     return torch.cat([torch.cat(list(tiles[:2]), 1), torch.cat(list(tiles[2:]), 1)], 0)
 
+
+# %% tags=["check"]
+assert torch.equal(x, predict(unet, one)), "expected the blocks one by one to be the network"
+assert [flow["down", floor].shape[-1] for floor in range(4)] == [16, 8, 4, 2]
 
 # %% tags=["result"]
 fig = Figure(figsize=(8.4, 4.6))
@@ -591,12 +607,14 @@ off = {name: (ab - informed).norm(dim=1).mean(0) for name, ab in answers.items()
 by_distance = {
     name: [values[distance == k].mean().item() for k in range(CUT)] for name, values in off.items()
 }
-assert torch.equal(predict(unet, small_L), answers["repeat"]), "expected UNet to repeat the border"
 for name, values in by_distance.items():
     near, far = sum(values[:4]) / 4, sum(values[12:]) / 12
     print(f"{name:7} off by {near:.3f} within 4 px of the cut, {far:.3f} beyond 12 px")
 near = {name: sum(values[:4]) / 4 for name, values in by_distance.items()}
 far = {name: sum(values[12:]) / 12 for name, values in by_distance.items()}
+
+# %% tags=["check"]
+assert torch.equal(predict(unet, small_L), answers["repeat"]), "expected UNet to repeat the border"
 assert near["repeat"] < near["zeros"] < near["mirror"], "expected repeating to invent least"
 assert all(near[name] > 15 * far[name] for name in ("repeat", "mirror", "zeros"))
 assert far["resize"] > 3 * far["repeat"], "expected resizing to be felt further away"
@@ -654,9 +672,11 @@ strange = {side: errors(with_strange_map(unet, held_out.L, side)) for side in (0
 table = pd.DataFrame(strange, index=["near outlines", "inside"]).T
 table.index = ["all its own", "16 px", "8 px", "4 px", "2 px (bottleneck)"]
 worse = table / table.iloc[0]
+table.round(3)
+
+# %% tags=["check"]
 assert worse["inside"].iloc[1] < 1.5, "expected the outermost skip to say little about colour"
 assert worse["inside"].iloc[2:4].min() > 1.7, "expected the middle skips to carry colour"
-table.round(3)
 
 # %% [markdown]
 # For colour the outermost skip, with the sharpest outlines, matters least: L supplies outlines
@@ -670,7 +690,6 @@ no_skips = parts.train(UNetByHand(depth=4, width=16, dropout=0.0, skips=False), 
 without = errors(predict(no_skips, held_out.L))
 print("skips:    {:.3f} near outlines, {:.3f} inside".format(*trained))
 print("no skips: {:.3f} near outlines, {:.3f} inside".format(*without))
-assert without[0] > 1.2 * trained[0] and without[1] > 1.3 * trained[1], "expected skips to help"
 chosen = [0, 5, 9, 14]
 L = held_out.L[chosen]
 columns = {"input": grey_image(L)}
@@ -688,6 +707,9 @@ show(
     "bright on balloons and outlines; with skips balloons are greyer and the map is darker.",
 )
 
+# %% tags=["check"]
+assert without[0] > 1.2 * trained[0] and without[1] > 1.3 * trained[1], "expected skips to help"
+
 # %% [markdown]
 # Without skips the balloons melt into the sky: what the decoder hears from the bottleneck is too
 # coarse to tell them apart.
@@ -700,7 +722,6 @@ record = quote("unet")
 means = record.groupby("network", sort=False)[["edges", "inside"]].mean()
 again = rerun("unet", {"network": "no skips", "recipe": "none"}, column="inside")
 print(f"no skips, here and now: {again['inside']:.4f} inside")
-assert abs(again["inside"] - without[1]) < 1e-4, "expected your network without skips to be theirs"
 
 
 def column(network, name):
@@ -708,9 +729,12 @@ def column(network, name):
     return record.loc[record["network"] == network, name].to_numpy()
 
 
+means.round(4)
+
+# %% tags=["check"]
+assert abs(again["inside"] - without[1]) < 1e-4, "expected your network without skips to be theirs"
 assert (column("no skips", "edges") > 1.2 * column("unet", "edges")).all()
 assert (column("no skips", "inside") > 1.4 * column("unet", "inside")).all()
-means.round(4)
 
 # %% [markdown]
 # On every seed skips bring the network nearer to the exact answer, near outlines and inside.
@@ -743,6 +767,8 @@ with torch.no_grad():
 shares = {k: gradient_share(layer) for k, layer in moved.items()}
 for k in moved:
     print(f"{k:12} gradient reaches {shares[k]:.0%}; swap pixels in each window: {change[k]:.2f}")
+
+# %% tags=["check"]
 assert shares["max pooling"] == 0.25 and shares["stride"] == 1.0
 assert change["max pooling"] == 0 and change["stride"] > 0.1
 
@@ -755,17 +781,21 @@ assert change["max pooling"] == 0 and change["stride"] > 0.1
 a, b, side = 64, 128, 64  # channels in and out, places along a side after the step down
 strided = {"weights": 16 * a * b, "multiplications": 16 * a * b * side**2}
 pooled = {"weights": 9 * a * b, "multiplications": 9 * a * b * (2 * side) ** 2}
+for what in strided:
+    print(f"{what}: max pooling has {pooled[what] / strided[what]:.4f} times those of the stride")
+
+# %% tags=["check"]
 assert strided["weights"] == count(down(a, b)[0]) and pooled["weights"] == count(
     parts.pooled_block(a, b)[0]
 )
-for what in strided:
-    print(f"{what}: max pooling has {pooled[what] / strided[what]:.4f} times those of the stride")
 
 # %%
 pooling, strides = column("max pooling", "inside"), column("unet", "inside")
 print("distance inside, by seed")
 print("  strides:    ", " ".join(f"{value:.4f}" for value in strides))
 print("  max pooling:", " ".join(f"{value:.4f}" for value in pooling))
+
+# %% tags=["check"]
 assert (pooling > strides).all() and (pooling < 1.25 * strides).all()
 assert (abs(column("max pooling", "edges") / column("unet", "edges") - 1) < 0.15).all()
 
@@ -867,6 +897,8 @@ curves = {
 for (norm, shortcut), values in curves.items():
     kind = "with shortcuts" if shortcut else "without"
     print(f"norm {norm:5} {kind:14} " + "  ".join(f"{value:7.1e}" for value in values))
+
+# %% tags=["check"]
 assert curves["none", False][3] < 1e-4, "expected the gradient to die without norm and shortcuts"
 assert 0.3 < min(curves["none", True]) <= max(curves["none", True]) < 2, "expected it to live"
 assert curves["batch", False][5] > 1e3, "expected batch norm without shortcuts to blow it up"
@@ -925,6 +957,8 @@ for hook in hooks:
 for name, (channels, height, width) in shapes[: len(named)]:
     print(f"{name:8}{channels:4} maps of {height} px")
 print(f"{count(res):,} parameters, the U-Net above {count(unet):,}")
+
+# %% tags=["check"]
 assert shapes[len(named) - 1][1] == (2, 64, 64) and shapes[0][1] == (8, 32, 32)
 
 # %% [markdown]
@@ -955,8 +989,10 @@ table = pd.DataFrame(
     index=["stem", *(f"down {k}" for k in range(5)), "middle 0", "middle 1"],
 )
 table["ratio"] = table["without"] / table["with shortcuts"]
-assert table["ratio"].between(0.8, 5).all(), "expected the skips of the U to carry the gradient"
 table.round(3)
+
+# %% tags=["check"]
+assert table["ratio"].between(0.8, 5).all(), "expected the skips of the U to carry the gradient"
 
 # %% [markdown]
 # Without shortcuts no block gets less gradient, and the innermost get even more: the skips of the
@@ -969,6 +1005,8 @@ print("distance inside, by seed")
 print("  ResUNet:                   ", " ".join(f"{value:.4f}" for value in residual))
 print("  the same without shortcuts:", " ".join(f"{value:.4f}" for value in plain))
 print("  U-Net:                     ", " ".join(f"{value:.4f}" for value in strides))
+
+# %% tags=["check"]
 assert (plain > 1.1 * residual).all(), "expected shortcuts to help on every seed"
 assert (abs(residual / strides - 1) < 0.2).all(), "expected ResUNet to be about as good as UNet"
 assert (column("resunet", "edges") > column("unet", "edges")).all()
@@ -997,7 +1035,6 @@ with torch.no_grad():
 hook.remove()
 mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (backbone.MEAN, backbone.STD))
 wanted = ((L + 1) / 2).expand(-1, 3, -1, -1)
-assert torch.allclose(seen[0] * std + mean, wanted, atol=1e-6), "expected grey, normalised"
 x = seen[0]
 for number, stage in enumerate(backbone.stages):
     with torch.no_grad():
@@ -1005,8 +1042,11 @@ for number, stage in enumerate(backbone.stages):
     maps = f"{x.shape[1]:3} maps of {x.shape[-1]:2} px"
     print(f"stage {number}: {maps}, {count(stage):9,} parameters")
 print(f"decoder: {count(backbone.decoder):,} parameters")
-assert ab.shape == (1, 2, 64, 64) and x.shape == (1, 512, 2, 2)
 print(f"224 = {224 // 32} x 32: five halvings fit a size of 224 px without padding")
+
+# %% tags=["check"]
+assert torch.allclose(seen[0] * std + mean, wanted, atol=1e-6), "expected grey, normalised"
+assert ab.shape == (1, 2, 64, 64) and x.shape == (1, 512, 2, 2)
 
 # %% [markdown]
 # `pretrained=True` replaces the encoder's random numbers by torchvision's ImageNet weights. It is
@@ -1065,12 +1105,14 @@ for name, (kernel, resize) in ways.items():
     equal = torch.ones(1, 1, kernel, kernel)
     shares[name] = [checkerboard_share(response(kernel, w, resize)) for w in (equal, drawn)]
 table = pd.DataFrame(shares, index=["equal weights", "random weights"]).T
+show_source(parts.checkerboard)
+table.round(3)
+
+# %% tags=["check"]
 # equal weights, kernel 3: (1, 2) by (1, 2), so the mean is 2.25 and the mean square 6.25
 assert abs(table.iloc[0, 0] - (1 - 2.25**2 / 6.25)) < 1e-6, "expected 0.19 for uneven overlap"
 assert table.iloc[1, 0] < 1e-9 and table.iloc[2].max() < 1e-9, "expected none"
 assert (table.iloc[:2, 1] - 0.75).abs().max() < 0.02, "expected three quarters for either kernel"
-show_source(parts.checkerboard)
-table.round(3)
 
 # %% [markdown]
 # So the even overlap of kernel 4 is a promise about *equal* weights. At the start of training,
@@ -1110,6 +1152,8 @@ energies = {upsample: energy_by_period(y) for upsample, y in decoded.items()}
 for upsample, values in energies.items():
     listed = ", ".join(f"{p} px {v:.0%}" for p, v in zip(PERIODS, values, strict=True))
     print(f"{upsample:9} share of the energy by period: {listed}")
+
+# %% tags=["check"]
 assert min(energies["transpose"]) > 0.005 and sum(energies["transpose"]) > 0.1
 assert sum(energies["resize"]) < 1e-9, "expected a constant to stay constant"
 
@@ -1153,8 +1197,10 @@ for values in transposed:
     times = values.mean() / column("resize", measures[2]).mean()
     assert 2 < times < 4, "expected about three times as much on flat pictures"
 by_distance = [column(name, "inside") for name in names]
-assert (by_distance[0] < by_distance[1]).all() and (by_distance[1] < by_distance[2]).all()
 table.round(4)
+
+# %% tags=["check"]
+assert (by_distance[0] < by_distance[1]).all() and (by_distance[1] < by_distance[2]).all()
 
 # %% [markdown]
 # On scenes like those of the training, 300 steps have unlearnt the pattern in all three: it is
@@ -1180,7 +1226,6 @@ pix2pix = parts.train_pix2pix(parts.PIX2PIX, config.seed)
 drawn = parts.draws(pix2pix, held_out.L, n=16, seed=config.seed)  # dropout on, else eval mode
 with torch.no_grad():
     once, twice = pix2pix(held_out.L), pix2pix(held_out.L)
-assert torch.equal(once, twice), "expected no noise at all in eval mode"
 
 
 def hue_agreement(outputs):
@@ -1206,6 +1251,9 @@ print(f"hue of a balloon over 16 draws: alike to {alike.median():.2f} (median ba
 random_hues = torch.rand(16, 4000, generator=make_rng(config.seed, "hues")) * 2 * math.pi
 by_chance = torch.stack([random_hues.cos().mean(0), random_hues.sin().mean(0)]).norm(dim=0).median()
 print(f"if each draw took a hue of its own: {by_chance:.2f}")
+
+# %% tags=["check"]
+assert torch.equal(once, twice), "expected no noise at all in eval mode"
 assert 0.55 < ratio < 1.1, "expected a GAN that paints balloons"
 assert 0.2 < spread < 0.75 and background < spread / 1.5, "expected some variation, on balloons"
 assert alike.median() > 0.8 > 2 * by_chance, "expected the hue of a balloon to be nearly settled"
@@ -1232,14 +1280,16 @@ show(
 # %%
 for name in ("unet", "dropout", "pix2pix"):
     print(f"{name:8} spread by seed: " + "  ".join(f"{v:.3f}" for v in column(name, "spread")))
+low, high = column("pix2pix", "spread").min(), column("pix2pix", "spread").max()
+worse = column("dropout", "inside") / column("unet", "inside")
+print(f"L1 with dropout is {worse.mean():.1f} times as far from the exact answer as without")
+
+# %% tags=["check"]
 assert (column("unet", "spread") == 0).all(), "expected no variation without dropout"
 assert (column("dropout", "spread") > 0.1).all() and (column("dropout", "spread") < 0.3).all()
 assert (column("pix2pix", "spread") > 1.3 * column("dropout", "spread").max()).all()
-low, high = column("pix2pix", "spread").min(), column("pix2pix", "spread").max()
 assert low - 0.15 < spread < high + 0.15, "expected your pix2pix near the recorded ones"
-worse = column("dropout", "inside") / column("unet", "inside")
 assert (worse > 1.3).all(), "expected dropout to cost accuracy in a network of this size"
-print(f"L1 with dropout is {worse.mean():.1f} times as far from the exact answer as without")
 
 # %% [markdown]
 # **Train or eval?** In training mode a second thing varies: batch norm uses the statistics of the
@@ -1256,6 +1306,8 @@ with torch.no_grad():
 depends = (first - other).norm(dim=0).mean().item()
 print(f"the same picture in other company: ab changes by {depends:.3f} on average")
 print(f"in eval mode: by {(once[0] - twice[0]).norm(dim=0).mean().item():.3f}")
+
+# %% tags=["check"]
 assert depends > 0.005, "expected batch norm to look at the whole batch"
 
 # %% [markdown]
@@ -1324,11 +1376,13 @@ found = {
     for name, network in {"healthy": healthy, "broken": broken}.items()
 }
 zeros = list(found["broken"].values())[2:]
-assert zeros == [0, 0, 0], "expected the innermost block to be dead"
-assert min(list(found["healthy"].values())[2:]) > 1e-4, "expected the healthy one to live"
 for name in found:
     assert found[name]["last loss"] < 0.7 * found[name]["first loss"], "expected the loss to fall"
 pd.DataFrame(found).map("{:.4f}".format)
+
+# %% tags=["check"]
+assert zeros == [0, 0, 0], "expected the innermost block to be dead"
+assert min(list(found["healthy"].values())[2:]) > 1e-4, "expected the healthy one to live"
 
 # %% [markdown]
 # The symptom is that there is none in the loss: it falls in both, because the skips carry the

@@ -258,8 +258,6 @@ for name, part in zip(("C64", "C128", "C256", "C512", "score"), mine.layers, str
     print(f"{name:5} {sum(p.numel() for p in part.parameters()):9,} parameters")
 total = sum(p.numel() for p in mine.parameters())
 print(f"all   {total:9,} parameters")
-assert total == sum(p.numel() for p in PatchGAN().parameters()), "expected the library's"
-assert total == 2_765_633, "expected 2,765,633 parameters"
 
 without_data = mine.to("meta")  # shapes without arithmetic
 for side in (224, 256):
@@ -269,6 +267,10 @@ for side in (224, 256):
         sides.append(x.shape[-1])
     print(" -> ".join(str(n) for n in sides), f"= {x.numel()} scores")
     assert x.shape == (1, 1, *{224: (26, 26), 256: (30, 30)}[side]), "expected 26 and 30 a side"
+
+# %% tags=["check"]
+assert total == sum(p.numel() for p in PatchGAN().parameters()), "expected the library's"
+assert total == 2_765_633, "expected 2,765,633 parameters"
 
 # %% [markdown]
 # ## A small discriminator, slid over the image
@@ -345,11 +347,13 @@ for name in maps:
     print(f"{name}: {single[name].numel()} patches; scores differ by {apart:.0e} of their spread")
     assert apart < 1e-3, "expected the score of a patch, wherever it is computed"
 losses = bce_d_loss(inside["real"], inside["fake"]), bce_d_loss(single["real"], single["fake"])
-assert abs(losses[0] - losses[1]) < 1e-5, "expected one loss, by map and by patches"
 with torch.no_grad():
     moved = without_padding(network)(crops(real, shift=1)) - single["real"]
 moved = (moved.abs().mean() / single["real"].std()).item()
 print(f"patches that begin a pixel later: {moved:.0%} of the spread")
+
+# %% tags=["check"]
+assert abs(losses[0] - losses[1]) < 1e-5, "expected one loss, by map and by patches"
 assert moved > 0.02, "expected the check to notice a patch in the wrong place"
 
 # %% [markdown]
@@ -373,6 +377,8 @@ whole = multiplications(PatchGAN(), 256)
 patch = multiplications(without_padding(PatchGAN()), 70)
 print(f"a map of 900 scores: {whole / 1e9:.1f} billion multiplications")
 print(f"900 patches one by one: {900 * patch / 1e9:.1f} billion, {900 * patch / whole:.0f} times")
+
+# %% tags=["check"]
 assert 900 * patch > 20 * whole, "expected the map to share most of its work"
 
 # %% [markdown]
@@ -406,6 +412,8 @@ held_out = scenes.draw(range(64), SIZE, split="val")
 real, fake = real_and_fake(held_out.L, held_out.true_ab)
 dull = scenes.score(fake[:, 1:], held_out)["balloon_chroma_ratio"]
 print(f"the generator paints balloons with {dull:.0%} of their chroma")
+
+# %% tags=["check"]
 assert dull < 0.7, "expected a generator whose balloons are dull"
 
 
@@ -456,10 +464,12 @@ table = pd.DataFrame(
     }
 ).rename_axis("patch")
 right = table["right scores"]
+table.round(3)
+
+# %% tags=["check"]
 assert right[16] > right[1] + 0.1, "expected one pixel to say little"
 assert right[70] > right[1] + 0.15, "expected a large patch to say more"
 assert (table["right images"] > 0.8).all(), "expected many weak scores to make a good verdict"
-table.round(3)
 
 # %% [markdown]
 # A single score of the PixelGAN (patch 1) knows the least: one pixel of grass looks much the same
@@ -504,6 +514,8 @@ for field in (1, 16):
 untrained = [spoilt_is_lower(fresh(16, seed=seed), 16) for seed in range(5)]
 chance = sum(sum(shares.values()) for shares in untrained) / (2 * len(untrained))
 print(f"five untrained ones, patch 16, both sides: {chance:.0%}")
+
+# %% tags=["check"]
 assert 0.25 < chance < 0.75, "expected nothing of untrained ones"
 
 # %%
@@ -603,11 +615,13 @@ for name, network in rivals.items():
     few[name]["right on new scenes"] = accuracy(network, images=True, test=test)
 few = pd.DataFrame(few).T
 right = few["right on new scenes"]
+few.astype({"parameters": int}).round(3)
+
+# %% tags=["check"]
 assert few["loss on the eight"].iloc[2] < 0.05, "expected the whole image to be learnt by heart"
 assert right.iloc[0] > 0.85, "expected patches to hold on new scenes"
 assert right.iloc[0] > right.iloc[2] + 0.08, "expected the whole image to generalise less"
 assert right.iloc[1] > right.iloc[2], "expected the mean of patches between the two"
-few.astype({"parameters": int}).round(3)
 
 # %% [markdown]
 # The discriminator of the whole image knows its eight scenes by heart (loss near 0) and is often
@@ -654,13 +668,15 @@ show(
 rows = quote("patches")
 summary = rows.pivot_table("accuracy", "fault", "field").loc[list(patches.FAULTS)]
 by_fault = rows.set_index(["fault", "field"])["accuracy"]
-assert (by_fault["dull"] > 0.98).all(), "expected one pixel to be enough for dull colours"
-assert (by_fault["seam", 1] == 0.5).all(), "expected a pixel to know nothing of the other half"
 for field in (16, 34, 70):
     assert (by_fault["seam", field] > 0.98).all(), "expected every patch to see a seam"
+summary.rename_axis(columns="patch").round(2)
+
+# %% tags=["check"]
+assert (by_fault["dull"] > 0.98).all(), "expected one pixel to be enough for dull colours"
+assert (by_fault["seam", 1] == 0.5).all(), "expected a pixel to know nothing of the other half"
 assert (by_fault["pair", 70] > 0.98).all(), "expected 70 pixels to see every pair"
 assert (by_fault["pair", 16] < 0.75).all(), "expected 16 pixels to miss many pairs"
-summary.rename_axis(columns="patch").round(2)
 
 # %% [markdown]
 # Chroma is a matter of one pixel. A seam needs a patch that reaches across it, of any size. Two
@@ -679,8 +695,10 @@ by_seed = pairs.set_index("field")
 for field, seen, missed in ((16, "near", "far"), (34, "middle", "farthest")):
     assert (by_seed.loc[field, seen] > 0.95).all(), f"expected {field} to see pairs that are {seen}"
     assert (by_seed.loc[field, missed] < 0.65).all(), f"expected {field} to miss the {missed}"
-assert (by_seed.loc[70, "farthest"] > 0.95).all(), "expected 70 pixels to hold every pair"
 blind = pairs.loc[pairs["holds"] < 1, "unseen"]
+
+# %% tags=["check"]
+assert (by_seed.loc[70, "farthest"] > 0.95).all(), "expected 70 pixels to hold every pair"
 assert (blind == 0.5).all(), "expected exactly chance where the patch holds one balloon only"
 
 # %% [markdown]
@@ -734,9 +752,11 @@ for side in (64, 128, 256):
     tall = sorted(b - t + 1 for t, b, _, _ in boxes)
     print(f"{side} px: {len(boxes)} balloons, {tall[0]} to {tall[-1]} pixels tall")
 table = pd.DataFrame(shares).rename_axis("patch")
+table.map(lambda share: "no map" if math.isnan(share) else f"{share:.0%}")
+
+# %% tags=["check"]
 assert table["64 px"][16] < 0.1 and table["64 px"][70] == 1, "expected 70 to hold all at 64 px"
 assert table["256 px"][70] < 0.2 < table["256 px"][142], "expected 70 to hold few at 256 px"
-table.map(lambda share: "no map" if math.isnan(share) else f"{share:.0%}")
 
 # %% [markdown]
 # At 256 px, the paper's size, a patch of 70 pixels holds one balloon in ten. It sees an edge, a
@@ -753,6 +773,8 @@ paper = {1: 0.39, 16: 0.65, 70: 0.66, 286: 0.42}  # Cityscapes, labels to photog
 for field, share in paper.items():
     parameters = sum(p.numel() for p in PatchGAN(receptive_field=field).parameters())
     print(f"patch {field:3}: per-pixel accuracy {share:.2f}; {parameters:10,} parameters")
+
+# %% tags=["check"]
 assert max(paper, key=paper.get) == 70, "expected the paper's choice to be its best"
 
 # %% [markdown]
@@ -838,6 +860,8 @@ for field in judges:
     corner = nearest_score(field, middle_x, middle_y, False)[2]
     held[field] = share_of_balloon(*in_view(field, corner))
 print("in the best place: " + ", ".join(f"{f} px hold {v:.0%}" for f, v in held.items()))
+
+# %% tags=["check"]
 assert held[16] < 0.9 < held[34] == held[70] == 1, "expected 34 to be the first to hold it"
 
 # %% [markdown]
@@ -936,11 +960,13 @@ for training_mode in (True, False):
     mode = "training" if training_mode else "evaluation"
     rows[mode, "pixels reached"], rows[mode, "of the gradient"] = reached, amount
 table = pd.DataFrame(rows).T
+table.map("{:.1%}".format)
+
+# %% tags=["check"]
 assert table.loc[("training", "pixels reached")].min() > 0.9, "expected a reach of the whole batch"
 assert table.loc[("training", "of the gradient"), "patch"] > 0.5, "expected most in the patch"
 assert table.loc[("evaluation", "pixels reached"), "patch"] == 1, "expected the patch"
 assert table.loc["evaluation"].iloc[:, 1:].to_numpy().max() == 0, "expected nothing outside"
-table.map("{:.1%}".format)
 
 # %% [markdown]
 # In training mode a score has a gradient at every pixel of the batch, but most of it lies in its
@@ -963,11 +989,13 @@ for name, together in (("real and fake apart", False), ("in one batch", True)):
     rows[name]["training mode, batches apart"] = accuracy(network)
 batch_judges = pd.DataFrame(rows).T.rename_axis("trained with")
 apart, joint = batch_judges.loc["real and fake apart"], batch_judges.loc["in one batch"]
+batch_judges.map("{:.0%}".format)
+
+# %% tags=["check"]
 assert apart["training mode, batches apart"] > 0.95, "expected the batch to give it away"
 assert apart["evaluation mode"] < 0.8, "expected it to be lost without the batch"
 assert joint["evaluation mode"] > 0.8, "expected patches to be judged by themselves"
 assert joint["training mode, batches apart"] < 0.65, "expected the other statistics to mislead it"
-batch_judges.map("{:.0%}".format)
 
 # %% [markdown]
 # Trained apart, nearly all scores are right, *if* it may see a whole batch of one kind. On stored
@@ -1008,6 +1036,8 @@ ends = {key: sum(losses[key][-20:]) / 20 for key in (16, "sigmoid twice")}
 print(f"D loss at the end: {ends[16]:.2f}; with two sigmoids {ends['sigmoid twice']:.2f}")
 print(f"fakes with a score below 0: {below:.0%}; right scores: {accuracy(broken):.0%}")
 start = math.log(1 + math.exp(-0.5)) + math.log(1 + math.exp(0.5))
+
+# %% tags=["check"]
 assert abs(losses["sigmoid twice"][0] - start) < 0.01, "expected a start with all sigmoids at 1/2"
 assert abs(start - 1.45) < 0.005, "expected a start at 1.45"
 assert min(losses["sigmoid twice"]) > floor, "expected no loss below the floor"

@@ -113,6 +113,8 @@ toy = {lam: resting_chroma(lam) / r for lam in (0, 1, 10, 100, 300, 1000, 10_000
 for lam, ratio in toy.items():
     print(f"lambda {lam:6}: the balloon gets {ratio:.2f} of its chroma")
 ratios = list(toy.values())
+
+# %% tags=["check"]
 assert ratios[0] > 0.99 and ratios[-1] < 0.3, "expected full chroma without L1, dull with much"
 assert ratios == sorted(ratios, reverse=True), "expected lambda to cost chroma"
 
@@ -193,6 +195,8 @@ for scale in (0.1, 1, 10):
         f"weights of {deviation:.3f}: |ab| {first_say[scale][0]:.3f}, "
         f"logits vary by {first_say[scale][1]:.4f}, D loss {first_say[scale][2]:.2f}"
     )
+
+# %% tags=["check"]
 assert abs(first_say[0.1][2] - 2 * math.log(2)) < 0.01, "expected D to be undecided"
 assert abs(first_say[1][2] - 2 * math.log(2)) < 0.25, "expected D to be nearly undecided"
 assert first_say[0.1][1] < 0.01 and first_say[10][1] > 1, "expected D to see nothing, or too much"
@@ -290,6 +294,8 @@ theirs = (library.generator, library.d_loss.discriminator)
 mine = ten_steps(pix2pix_step)
 difference = largest_difference(mine, theirs)
 print(f"largest difference after ten steps: {difference:.1e}")
+
+# %% tags=["check"]
 assert difference <= 1e-6, "expected the library's weights"
 
 # %% [markdown]
@@ -353,6 +359,8 @@ for name, make in {
         moved[name, weight] = torch.stack(steps).norm().item()
     ratio = moved[name, 1.0] / moved[name, 0.5]
     print(f"{name}: D moves {ratio:.2f} times as far without the factor")
+
+# %% tags=["check"]
 assert abs(moved["SGD", 1.0] / moved["SGD", 0.5] - 2) < 0.01, "expected twice the gradient"
 assert abs(moved["Adam", 1.0] / moved["Adam", 0.5] - 1) < 0.01, "expected Adam not to care"
 
@@ -449,6 +457,8 @@ error, colour = looks["error"], looks["balloons"]
 print("held-out error      " + ", ".join(f"{v:.3f}" for v in error.loc[120:]))
 print("balloons' chroma    " + ", ".join(f"{v:.2f}" for v in colour.loc[120:]))
 print("at the steps         " + ", ".join(str(step) for step in colour.loc[120:].index))
+
+# %% tags=["check"]
 assert 0.75 < mean_over("l1", 700, 800) / mean_over("l1", 100, 200) < 1.05, "expected a flat L1"
 assert 0.75 < error[800] / error[120] < 1.25, "expected an error that hardly changes"
 assert colour.loc[400:].max() > colour[120] + 0.08, "expected more colour all the same"
@@ -476,16 +486,18 @@ print(f"{'means of 3 seeds':29} {'D loss':>6} {'G adv.':>6} {'D acc.':>6} {'L1':
 for case, means in cases[columns].mean().iterrows():
     print(f"{case:29} " + " ".join(f"{value:6.3f}" for value in means))
 low, high = cases.min(numeric_only=True), cases.max(numeric_only=True)
+for case in ("slow G", "slow G, slow D", "slow G, D with spectral norm"):
+    assert high.balloons[case] < low.balloons["balanced"], "expected dull colours"
+    assert low.error[case] > 1.5 * high.error["balanced"], "expected them to be wrong, too"
+cure = "both at D's rate"
+
+# %% tags=["check"]
 assert low.d_real_accuracy["slow G"] > 0.98, "expected a D that wins"
 assert high.d_loss["slow G"] < 0.2, "expected a D that wins"
 assert low.g_adversarial["slow G"] > 3, "expected G to be told so"
 assert low.d_loss["fast D"] > high.d_loss["balanced"], "expected a fast D to be the weaker one"
 assert high.d_real_accuracy["slow G, D with spectral norm"] < low.d_real_accuracy["slow G"]
 assert low.d_loss["slow G, slow D"] > 1.3, "expected a slow D to be nearly undecided"
-for case in ("slow G", "slow G, slow D", "slow G, D with spectral norm"):
-    assert high.balloons[case] < low.balloons["balanced"], "expected dull colours"
-    assert low.error[case] > 1.5 * high.error["balanced"], "expected them to be wrong, too"
-cure = "both at D's rate"
 assert low.balloons[cure] > high.balloons["slow G"], "expected colours where G learns"
 
 # %% [markdown]
@@ -512,6 +524,8 @@ for record in losing.run():
 end = losing.history.tail(50).mean()
 print(f"D loss {end.d_loss:.3f}, G adversarial {end.g_adversarial:.2f}, L1 {end.l1:.3f}")
 print(f"D is right on {end.d_real_accuracy:.1%} of the real patches")
+
+# %% tags=["check"]
 assert end.d_real_accuracy > 0.95 and end.d_loss < low.d_loss["balanced"] / 2, "expected D to win"
 assert end.g_adversarial > 2.5 and end.l1 > 0.12, "expected G to lose"
 
@@ -563,6 +577,8 @@ for name in ("l1", "cgan", "both"):
     print(f"{name:5} " + "   ".join(f"{a:.{d}f} - {b:.{d}f}" for a, b, d in zip(low, high, digits)))
 low, high = by_objective.min(numeric_only=True), by_objective.max(numeric_only=True)
 mean = by_objective[columns].mean()
+
+# %% tags=["check"]
 assert high.balloons["l1"] < 0.5 and low.balloons[["cgan", "both"]].min() > 0.7, "expected dull L1"
 assert mean.a_intersection["both"] > mean.a_intersection["l1"], "expected more of a's colours"
 assert low.b_intersection[["cgan", "both"]].min() > mean.b_intersection["l1"], "and of b's"
@@ -638,6 +654,8 @@ for lam in LAMBDAS:
         kept = sweep.networks  # for the second panel
 table = pd.DataFrame(swept).T.rename_axis("lambda")
 print(table[["balloons", "background", "error", "share"]].round(3))
+
+# %% tags=["check"]
 assert table.balloons[[0, 1, 10]].mean() > table.balloons[[100, 1000]].mean() + 0.1, "more colour"
 assert table.background[0] > 1.2 * table.background[100], "expected L1 to put colours right"
 assert table.share[1000] < 0.25 < 1 < table.share[1], "expected lambda to decide who pulls"
@@ -670,7 +688,7 @@ panel = Panel(
 )
 panel
 
-# %%
+# %% tags=["check"]
 panel.try_controls()
 
 # %% [markdown]
@@ -728,6 +746,8 @@ live_panel.try_controls()
 ends = {lam: pix2pix.quality(pix2pix.predict(train_on(lam, 8), few.L), few) for lam in (0, 100)}
 for lam, q in ends.items():
     print(f"8 steps with lambda {lam:3}: error {q['error']:.4f}, balloons {q['balloons']:.3f}")
+
+# %% tags=["check"]
 assert ends[0]["error"] > ends[100]["error"], "expected L1 to be missed at once"
 
 # %% [markdown]
@@ -783,9 +803,11 @@ by_mode = pd.DataFrame(by_mode).T
 print(by_mode.round(3))
 error = by_mode.error
 paper = "both, 1 image (the paper)"
+background = by_mode.background
+
+# %% tags=["check"]
 assert by_mode["moves by"].drop("eval").min() > 0.003, "expected every switch to change colours"
 assert error["dropout on"] > 1.05 * error["eval"], "expected dropout to cost accuracy"
-background = by_mode.background
 assert background["dropout on"] > 1.1 * background["eval"], "also where L tells the colour"
 assert error[paper] > 1.08 * error["eval"] and error[paper] == error.max(), "and both to cost most"
 assert abs(error["statistics of 128 images"] / error["eval"] - 1) < 0.15, "expected no harm in many"
@@ -814,6 +836,8 @@ for name, batch_statistics in (("train mode", True), ("eval mode", False)):
         among = [network(torch.cat([mine_L, held_out.L[k[1:]]]))[0] for k in (seas, towns)]
     mates[name] = (among[0] - among[1]).abs().mean().item()
     print(f"{name}: batch-mates change its ab by {mates[name]:.4f} on average")
+
+# %% tags=["check"]
 assert mates["train mode"] > 0.004, "expected batch-mates to matter"
 assert mates["eval mode"] < 1e-5, "expected them not to matter"
 
@@ -830,6 +854,8 @@ with torch.no_grad():
 spoilt = pix2pix.quality(pix2pix.predict(looked_at, held_out.L), held_out)["error"]
 intact = by_mode.error["eval"]
 print(f"error in eval mode: {intact:.3f} before, {spoilt:.3f} after looking on in train mode")
+
+# %% tags=["check"]
 assert spoilt > 1.08 * intact, "expected the running statistics to have moved"
 
 # %% [markdown]
@@ -859,19 +885,20 @@ def colorlib(*arguments):
 folders = {name: config.out / f"07_{name}" for name in ("undisturbed", "killed")}
 (folders["killed"] / "latest").unlink(missing_ok=True)  # of the last time that this cell ran
 undisturbed = colorlib("train", *flags, "--out", folders["undisturbed"])
-assert undisturbed.wait() == 0, "expected the undisturbed training to finish"
 
 doomed = colorlib("train", *flags, "--out", folders["killed"])
 while doomed.poll() is None and not (folders["killed"] / "latest").is_file():
     time.sleep(0.01)
 doomed.kill()
-assert doomed.wait() != 0, "expected a process that did not end by itself"
 killed_at = int((folders["killed"] / "latest").read_text())
-assert 0 < killed_at < 100, "expected it to be killed half-way"
 print("killed after a checkpoint, long before step 100")
 
+# %% tags=["check"]
+assert undisturbed.wait() == 0, "expected the undisturbed training to finish"
+assert doomed.wait() != 0, "expected a process that did not end by itself"
+assert 0 < killed_at < 100, "expected it to be killed half-way"
+
 # %%
-assert colorlib("resume", folders["killed"]).wait() == 0, "expected it to go on to the end"
 
 
 def checkpoint(name):
@@ -882,10 +909,13 @@ def checkpoint(name):
 
 
 one, other = checkpoint("undisturbed"), checkpoint("killed")
-assert one.keys() == other.keys() and len(one) > 50, "expected the same tensors in both"
 equal = [torch.equal(one[key], other[key]) for key in one]
 numbers = sum(value.numel() for value in one.values())
 print(f"{sum(equal)} of {len(equal)} tensors are equal, {numbers:,} numbers, bit for bit")
+
+# %% tags=["check"]
+assert colorlib("resume", folders["killed"]).wait() == 0, "expected it to go on to the end"
+assert one.keys() == other.keys() and len(one) > 50, "expected the same tensors in both"
 assert all(equal), "expected the killed and resumed run to equal the undisturbed one"
 
 # %% [markdown]
@@ -949,6 +979,8 @@ for (name, n), row in means.iterrows():
 l1, with_gan = means.loc["l1"], means.loc["both"]
 gap = with_gan.balloons - l1.balloons
 print(f"what the adversarial loss adds to balloons: {gap[1024]:.2f} (1024), {gap[16]:.2f} (16)")
+
+# %% tags=["check"]
 assert gap[1024] > 0.5 and gap[16] < 0.15, "expected few images to cost the gain"
 assert with_gan.balloons[1024] > with_gan.balloons[16] + 0.15, "expected the GAN to lose colour"
 assert l1.balloons[16] > l1.balloons[1024] + 0.2, "expected L1 to gain colour"
@@ -991,6 +1023,8 @@ own = scenes.draw(range(16), 32)
 own_floor = (scenes.posterior_median(own) - own.true_ab).abs().mean().item()
 found = l1.train_error[16]
 print(f"best L1 answer on the 16 images {own_floor:.3f}, L1's error on them {found:.3f}")
+
+# %% tags=["check"]
 assert found < 0.85 * own_floor, "expected what only memory can do"
 
 # %% [markdown]
@@ -1052,6 +1086,8 @@ for name, images in (("pix2pix", painted), ("mean colours", flat)):
     balloons = pix2pix.quality(split_lab(to_float(images))[1], held_out)["balloons"]
     worth[name] = psnr(images, held_out.rgb).mean().item(), balloons
     print(f"{name:12} PSNR {worth[name][0]:.1f} dB, balloons' chroma ratio {balloons:.2f}")
+
+# %% tags=["check"]
 assert worth["pix2pix"][0] > worth["mean colours"][0] - 1, "expected scenes of the right colours"
 assert worth["pix2pix"][1] > worth["mean colours"][1] + 0.3, "expected balloons with a colour"
 
@@ -1075,6 +1111,8 @@ def mean_ab_at(images, where):
 
 before, after = mean_ab_at(painted, is_sea), mean_ab_at(repainted, is_sea)
 print(f"where the sea was: b* {before[1]:.0f} before, {after[1]:.0f} after (blue is negative)")
+
+# %% tags=["check"]
 assert before[1] < -8 and after[1] > 5, "expected blue to become the green and yellow of land"
 
 # %%

@@ -75,6 +75,8 @@ by_hand = np.abs(carried).sum()
 for left, amount in enumerate(carried):
     print(f"from box {left} to box {left + 1}: {amount:.1f}")
 print(f"W = {by_hand:.4f}")
+
+# %% tags=["check"]
 assert abs(by_hand - 1.2) < 1e-12, "expected 0.3 + 0.5 + 0.4"
 
 # %% [markdown]
@@ -112,6 +114,8 @@ ways = {
 }
 for name, distance in ways.items():
     print(f"{name:18} {distance:.4f}")
+
+# %% tags=["check"]
 assert np.ptp(list(ways.values())) < 1e-9, "expected four times the same distance"
 
 # %%
@@ -127,13 +131,15 @@ right.imshow(plan, cmap="Greys", vmin=0, vmax=0.6)
 for i, j in np.argwhere(plan > 0):
     right.text(j, i, f"{plan[i, j]:.1f}", ha="center", va="center", color=PALETTE[1])
 right.set(xlabel="to box", ylabel="from box", title="plan of the sorted grains")
-assert np.allclose(plan.sum(axis=1), p) and np.allclose(plan.sum(axis=0), q), "expected a plan"
-assert abs((plan * cost).sum() - by_hand) < 1e-9, "expected the cheapest plan"
 show(
     fig,
     alt="Left two bar charts, p high on the left and q high on the right. Right the transport "
     "plan, a four by four table whose entries lie on and above the diagonal.",
 )
+
+# %% tags=["check"]
+assert np.allclose(plan.sum(axis=1), p) and np.allclose(plan.sum(axis=0), q), "expected a plan"
+assert abs((plan * cost).sum() - by_hand) < 1e-9, "expected the cheapest plan"
 
 # %% [markdown]
 # Every entry of the plan lies on the diagonal (stays) or to the right of it (moves right).
@@ -172,6 +178,8 @@ rng = torch.Generator().manual_seed(config.seed)
 a, b = real_points(50_000, rng), fake_points(50_000, rng)
 sampled_w, scipy_w = sorted_distance(a, b), wasserstein_distance(a[:, 0], b[:, 0])
 print(f"area between the distribution functions {true_w:.3f}, 50,000 samples {sampled_w:.3f}")
+
+# %% tags=["check"]
 assert abs(true_w - sampled_w) < 0.02, "expected the samples' distance near that of the densities"
 assert abs(sampled_w - scipy_w) < 1e-4, "expected SciPy's distance"
 
@@ -218,6 +226,8 @@ for theta in (-1.0, -0.5, -0.1, 0.1, 0.5, 1.0):
     assert abs(js - math.log(2)) < 1e-3 and abs(js_slope) < 1e-3, "expected ln 2 and no slope"
     assert abs(w - abs(theta)) < 1e-3, "expected |theta|"
     assert abs(w_slope - math.copysign(1, theta)) < 1e-3, "expected the sign of theta"
+
+# %% tags=["check"]
 assert line_js(0.0) == 0 and line_w(0.0)[0] < 1e-12, "expected 0 where the lines meet"
 
 # %%
@@ -281,13 +291,15 @@ def dual(p, q, cost):
 potential, value = dual(p, q, cost)
 print("potential", " ".join(f"{height + 0.0:.4f}" for height in potential))
 print(f"its value {value:.4f}, the cheapest plan {transport(p, q, cost):.4f}")
-assert abs(value - by_hand) < 1e-9, "expected the dual to equal the distance"
-assert np.allclose(potential, -boxes), "expected one unit down a box, as all earth goes right"
 
 # random heaps at random places of the plane: no sorting there, and still equal
 places = np.random.default_rng(config.seed).normal(size=(7, 2))
 heaps = np.random.default_rng(config.seed + 1).dirichlet(np.ones(7), size=2)
 far = np.linalg.norm(places[:, None] - places[None], axis=2)
+
+# %% tags=["check"]
+assert abs(value - by_hand) < 1e-9, "expected the dual to equal the distance"
+assert np.allclose(potential, -boxes), "expected one unit down a box, as all earth goes right"
 assert abs(transport(*heaps, far) - dual(*heaps, far)[1]) < 1e-7, "expected equality in 2-D too"
 
 # %% [markdown]
@@ -345,6 +357,8 @@ for _ in range(600):
 careful_w = estimate(careful, a, b) / largest_slope(careful)
 print(f"critic {careful_w:.3f}, largest slope before division {largest_slope(careful):.3f}")
 print(f"true distance {true_w:.3f}: the critic finds {careful_w / true_w:.0%} of it")
+
+# %% tags=["check"]
 assert 0.85 * true_w < careful_w < 1.02 * true_w, "expected a tight estimate from below"
 
 # %% [markdown]
@@ -382,6 +396,8 @@ table["estimate / K"] = table["estimate"] / table["K"]
 table["share of W"] = table["estimate / K"] / true_w
 table["at the bound"] = [clipped_share(critic, c).item() for c, critic in clipped.items()]
 print(table.to_string(float_format=lambda value: f"{value:.3g}"))
+
+# %% tags=["check"]
 assert table["estimate"].iloc[-1] > 1e4 * table["estimate"].iloc[0], "expected c to set the scale"
 assert table["share of W"].between(0.35, 0.92).all(), "expected too simple a function for W"
 assert table["at the bound"].iloc[0] > 0.55, "expected most weights at the bound of 0.01"
@@ -402,7 +418,6 @@ with torch.no_grad():
         functions[f"clip {clip}"] = critic(x[:, None])[:, 0] / largest_slope(critic)
 density = torch.gradient(torch.stack([real_below, fake_below]), spacing=(x,), dim=1)[0]
 value_of_best = torch.trapezoid(best * (density[0] - density[1]), x).item()
-assert abs(value_of_best - true_w) < 5e-3, "expected the best potential's value to be W"
 
 fig = Figure(figsize=(8.4, 3.0), layout="constrained")
 left, right = fig.subplots(1, 2)
@@ -423,6 +438,9 @@ show(
     "histograms of the weights, with "
     "peaks at the bounds -1 and 1, highest for the smallest clip.",
 )
+
+# %% tags=["check"]
+assert abs(value_of_best - true_w) < 5e-3, "expected the best potential's value to be W"
 
 # %% [markdown]
 # The clipped critics have the right hills in the wrong shape: steep at one place, which sets
@@ -474,6 +492,8 @@ print(
     f"negative estimates at clip 0.1: {(runs[0.1, 1][0]['scaled'] < 0).mean():.0%} with one", end=""
 )
 print(f" step, {(runs[0.1, 25][0]['scaled'] < 0).mean():.0%} with 25")
+
+# %% tags=["check"]
 assert (tight.loc[[1, 5], 0.1] < 0.45).all() and tight.loc[25, 0.1] > 0.5, "expected 25 to help"
 
 # %% [markdown]
@@ -514,13 +534,15 @@ panel = Panel(
 )
 panel
 
-# %%
+# %% tags=["check"]
 panel.try_controls()  # moves every control to its ends: each must change the text
 
 # %%
 stuck = {clip: runs[clip, 25][1] for clip in clips}
 for clip in clips:
     print(f"clip {clip}: tightness {tight.loc[25, clip]:.2f}, {stuck[clip]:.0%} at the bound")
+
+# %% tags=["check"]
 assert tight.loc[25, 0.01] > tight.loc[25, 1.0], "expected the small clip to be tighter"
 assert stuck[0.01] > stuck[1.0], "expected the small clip to hold more weights"
 
@@ -586,6 +608,8 @@ late = pd.DataFrame(
 print("mean true distance in the second half of the training, by seed:")
 print(late.round(2).to_string())
 print("mean:", " ".join(f"{mean:.2f}" for mean in late.mean()))
+
+# %% tags=["check"]
 assert late["Adam, beta1 0.9"].mean() > 1.15 * late["RMSProp"].mean(), "expected momentum to hurt"
 
 # %% [markdown]
@@ -629,6 +653,8 @@ in_training = {seed: rows["estimate"].corr(rows["truth"]) for seed, rows in smoo
 print("correlation of estimate and true distance, by seed")
 print("  fakes that come nearer:", " ".join(f"{r:.2f}" for r in on_path.values()))
 print("  in training, 10-step means:", " ".join(f"{r:.2f}" for r in in_training.values()))
+
+# %% tags=["check"]
 assert min(on_path.values()) > 0.9, "expected the estimate to follow on a path"
 assert min(in_training.values()) < min(on_path.values()) - 0.1, "expected less in training"
 
@@ -671,9 +697,11 @@ bare, normed = (rows[rows["norm"] == norm] for norm in ("none", "batch"))
 for measure in measures[:2]:
     assert bare[measure].between(0, 0.9).all(), "expected a weak to fair progress bar without norm"
     assert (normed[measure] < -0.5).all(), "expected it to run backwards with batch norm"
-assert bare["clipped_share"].min() > 0.4, "expected about half of the weights at the bound"
 for column in ("error", "distance"):
     assert (rows[f"{column}_60"] < rows[f"{column}_05"]).all(), "expected colours to get better"
+
+# %% tags=["check"]
+assert bare["clipped_share"].min() > 0.4, "expected about half of the weights at the bound"
 
 # %% tags=["result"]
 looks = range(5, 61, 5)
@@ -707,6 +735,8 @@ show(
 setting = wasserstein.EXPERIMENT.settings[0]
 measured = rerun("wasserstein", setting, seed=1, column="error_60")
 print(f"again, seed 1: error {measured['error_60']:.3f}, chroma {measured['distance_60']:.3f}")
+
+# %% tags=["check"]
 assert measured["estimate_60"] > 0, "expected the critic to tell true colours from predicted ones"
 
 # %% [markdown]
@@ -728,6 +758,8 @@ for name, rows in {"right sign": sound, "reversed": broken}.items():
     first, last = rows["truth"].iloc[0], rows["truth"].iloc[-1]
     print(f"{name:10} true distance {first:.2f} to {last:.2f}, last estimate", end=" ")
     print(f"{rows['estimate'].iloc[-1]:.2f}")
+
+# %% tags=["check"]
 assert broken["truth"].iloc[-1] > 3 * broken["truth"].iloc[0], "expected G to be pushed away"
 assert broken["truth"].iloc[-1] > 5 * sound["truth"].iloc[-1], "expected the right sign to train"
 assert (broken["estimate"].tail(30) < 0).all(), "expected the estimate to be negative"

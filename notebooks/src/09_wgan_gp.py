@@ -114,6 +114,8 @@ rows, columns = linear_sum_assignment(ways)  # the plan: one fake to each real p
 full_price = np.isclose(climbs, ways, atol=1e-7)
 print(f"carried pairs whose climb is their distance: {full_price[rows, columns].sum()} of 7")
 print(f"pairs whose climb exceeds their distance: {(climbs > ways + 1e-7).sum()} of 49")
+
+# %% tags=["check"]
 assert full_price[rows, columns].all() and full_price.sum() < 24, "expected step 3"
 
 
@@ -132,6 +134,8 @@ for i, j in zip(rows, columns):
     along = (end - start) / (end - start).norm()
     largest = max(largest, (slope - along).abs().max().item())
 print(f"along the 7 ways, gradient and direction differ by at most {largest:.4f}")
+
+# %% tags=["check"]
 assert largest < 1e-6, "expected the gradient to be the unit vector along the way"
 
 # %% [markdown]
@@ -236,6 +240,8 @@ table = pd.DataFrame({name: summary(critic) for name, critic in critics.items()}
 print(f"true distance W = {true_w:.3f}")
 print(table.round(3).to_string())
 width = table["95 %"] - table["5 %"]
+
+# %% tags=["check"]
 assert abs(table.loc["penalty", "norm"] - 1) < 0.12, "expected a norm near 1 between the heaps"
 assert width["penalty"] < 0.3 < width["clip 0.1"], "expected one norm everywhere, unlike a clip"
 
@@ -262,6 +268,8 @@ table = pd.DataFrame({weight: summary(critic) for weight, critic in by_weight.it
 table["1 + W / 2 lambda"] = [1 + true_w / (2 * weight) for weight in weights]
 print(table.round(3).rename_axis("lambda").to_string())
 off = (table["norm"] - table["1 + W / 2 lambda"]).abs()
+
+# %% tags=["check"]
 assert (off < 0.08).all(), "expected the norm that the formula gives"
 
 # %%
@@ -364,6 +372,8 @@ for create_graph in (True, False):
         assert torch.allclose(found, by_hand.detach()), "expected the derivative by hand"
     else:
         print(", no derivative")
+
+# %% tags=["check"]
 assert not value.requires_grad, "expected a number without a graph"
 
 # %% [markdown]
@@ -381,6 +391,8 @@ printed = point_penalty(silent, mixed, create_graph=False).item()
 found = summary(silent)
 print(f"without create_graph: norm {found['norm']:.0f}, estimate / W {found['estimate / W']:.0f}")
 print(f"the penalty that is printed: {printed:,.0f}")
+
+# %% tags=["check"]
 assert found["norm"] > 100 and printed > 1e4, "expected a critic that nothing holds"
 
 # %% [markdown]
@@ -447,6 +459,8 @@ for axes in AXES:
 by_axes = pd.DataFrame(rows).set_index("norm over")
 print(by_axes.round(2).to_string())
 sample_norm = by_axes["norm of a sample"]
+
+# %% tags=["check"]
 assert 0.6 < sample_norm.iloc[0] < 1.4, "expected the right axes to give about 1"
 assert 10 < sample_norm.iloc[1] < 26, "expected the root of 256 pixels, about"
 assert sample_norm.iloc[2] < 0.45, "expected one over the root of 16 samples, about"
@@ -477,7 +491,6 @@ outside = torch.randn(100_000, generator=rng)
 outside = ((outside < 0) | (outside > 1)).float().mean().item()
 exact = 1 - math.erf(1 / math.sqrt(2)) / 2
 print(f"normal alpha: share of points outside {exact:.2f}")
-assert abs(outside - exact) < 0.01, "expected the share by the error function"
 
 gap = torch.randn(512, generator=rng)  # real less fake: some difference of 512 numbers
 gap = gap / gap.norm()
@@ -486,6 +499,9 @@ off_line = (torch.rand(5_000, 512, generator=rng) - 0.5).mul(gap).norm(dim=1).me
 print(f"place on the way, standard deviation: one a sample {math.sqrt(1 / 12):.2f}", end=", ")
 print(f"one a number {places.std().item():.2f}")
 print(f"distance from the middle with one a number: {off_line:.2f} of the way's length")
+
+# %% tags=["check"]
+assert abs(outside - exact) < 0.01, "expected the share by the error function"
 assert 0.01 < places.std() < 0.03, "expected all mixtures near the middle"
 
 # %% [markdown]
@@ -520,11 +536,13 @@ for name, alpha in ALPHAS.items():
     rows[-1]["jitter"] = jitter(alpha)
 mixtures = pd.DataFrame(rows).set_index("alpha")
 print(mixtures.round(4).to_string())
+ratio = mixtures["jitter"] / mixtures["jitter"].iloc[0]
+harmless = abs(mixtures.loc["one a coordinate", "norm"] - mixtures["norm"].iloc[0])
+
+# %% tags=["check"]
 assert abs(mixtures.loc["one a sample (right)", "norm"] - 1.05) < 0.04, "expected the formula's"
 assert mixtures.loc["normal", "norm"] > mixtures["norm"].iloc[0] + 0.04, "expected a steeper one"
-ratio = mixtures["jitter"] / mixtures["jitter"].iloc[0]
 assert ratio["one a batch"] > 3, "expected one alpha a batch to make the penalty jitter"
-harmless = abs(mixtures.loc["one a coordinate", "norm"] - mixtures["norm"].iloc[0])
 assert harmless < 0.03, "expected no visible harm in the plane"
 
 # %% [markdown]
@@ -574,12 +592,14 @@ found = {norm: in_company(train_on_pictures(2, norm=norm)) for norm in ("batch",
 company = pd.DataFrame(found).T
 print(company.round(3).to_string())
 differ = (company["together"] / company["apart"] - 1).abs()
-assert company.loc["batch", "from others"] > 0.05, "expected batch norm to mix samples"
-assert differ["batch"] > 0.05, "expected another score in other company"
 for norm in ("layer", "none"):
     assert company.loc[norm, "from others"] < 1e-3 and differ[norm] < 1e-3, "expected no mixing"
     gap = (company.loc[norm, "own norm"] - company.loc[norm, "punished"]).item()
     assert abs(gap) < 1e-3, "expected the punished gradient to be the sample's own"
+
+# %% tags=["check"]
+assert company.loc["batch", "from others"] > 0.05, "expected batch norm to mix samples"
+assert differ["batch"] > 0.05, "expected another score in other company"
 
 # %% [markdown]
 # With batch norm the same pictures get other scores in other company, and the gradient that is
@@ -657,7 +677,7 @@ panel = Panel(
 )
 panel
 
-# %%
+# %% tags=["check"]
 panel.try_controls()  # moves every control to its ends: each must change the text
 
 
@@ -674,6 +694,8 @@ print("estimate / truth on the way, by penalty weight and critic steps:")
 print(ratios.round(2).to_string())
 print("true distance at the end:")
 print(ends.round(3).to_string())
+
+# %% tags=["check"]
 assert 2.5 < ratios.loc[0.1, 15] < 6, "expected a light penalty to leave a scale far above 1"
 assert ends.loc[0.1, 15] < 0.16, "expected the generator to arrive all the same"
 assert ends.loc[10.0, 15] > 1.5 * ends.loc[0.1, 15], "expected a heavier penalty to be slower"
@@ -739,7 +761,7 @@ class System:
 # %% [markdown]
 # Is it the library's? Same seed, same batches, two steps (ten updates of the critic), then the
 # weights of both networks. They must agree but for rounding: the library fuses Adam and orders
-# memory otherwise. (Halve $\lambda_{L1}$ in the step above, or turn a sign: the assertion fails.)
+# memory otherwise. (Halve $\lambda_{L1}$ in the step above, or turn a sign: the weights differ.)
 
 # %%
 recipe = rivals.small("resunet-wgan-gp")
@@ -772,10 +794,7 @@ late = history.tail(20)
 print(f"{len(history)} steps: L1 {history['l1'].iloc[0]:.3f} to {late['l1'].mean():.3f}, ", end="")
 print(f"penalty {late['penalty'].mean():.3f}, estimate {late['wasserstein'].mean():.2f}, ", end="")
 print(f"adversarial share {late['adversarial_share'].mean():.2f}")
-assert late["l1"].mean() < 0.8 * history["l1"].iloc[0], "expected colours to come nearer"
-assert late["penalty"].mean() < 0.5 and late["wasserstein"].mean() > 0, "expected a sound critic"
 early = history["wasserstein"].iloc[5:25].mean()
-assert late["wasserstein"].mean() > 0.4 * early, "expected no clear fall of the estimate"
 fig = Figure(figsize=(8.8, 2.6), layout="constrained")
 panels = {"error": ["l1"], "critic": ["wasserstein", "penalty"], "share": ["adversarial_share"]}
 for ax, (title, columns) in zip(fig.subplots(1, 3), panels.items()):
@@ -789,6 +808,11 @@ show(
     alt="Three panels over sixty steps: L1 falls, the critic's estimate stays between 1 and 3 "
     "while the penalty settles near zero, and the adversarial share stays near 1.5.",
 )
+
+# %% tags=["check"]
+assert late["l1"].mean() < 0.8 * history["l1"].iloc[0], "expected colours to come nearer"
+assert late["penalty"].mean() < 0.5 and late["wasserstein"].mean() > 0, "expected a sound critic"
+assert late["wasserstein"].mean() > 0.4 * early, "expected no clear fall of the estimate"
 
 # %% [markdown]
 # The error falls, and the critic's estimate stays up: the critic learns as well. As in notebook 8
@@ -812,6 +836,8 @@ for side in (32, 128, 256):
 predicted = math.sqrt(2 * rivals.SIZE**2) / recipe.lambda_l1
 measured = history["adversarial_share"].median()
 print(f"measured at {rivals.SIZE} px: {measured:.2f}")
+
+# %% tags=["check"]
 assert abs(measured / predicted - 1) < 0.25, "expected the share that the formula gives"
 
 # %%
@@ -888,7 +914,7 @@ show(
 )
 
 # %% [markdown]
-# Read it line by line, each claim as an assertion on every seed:
+# And what does a step cost?
 
 
 # %%
@@ -896,32 +922,27 @@ def column(name, measure):
     return rows.set_index("name").loc[name, measure].to_numpy()
 
 
+price = column("wgan-gp", "cpu_seconds").mean() / column("pix2pix", "cpu_seconds").mean()
+print(f"a WGAN-GP step costs {price:.1f} times a pix2pix step")
+
+# %% tags=["check"]
 chroma, sharp, error = "balloon_chroma_ratio", "sharpness", "background_ab_mae"
-# at the same number of steps the penalty gives the strongest colours, for more computing time
-hues = "balloon_hue_concentration"
+hues, long, regression = "balloon_hue_concentration", "pix2pix, as long", "wgan, lambda 100"
 others = ["l1", "pix2pix", "lsgan", "hinge", "wgan"]
 strongest = max(column(name, chroma).max() for name in others)
+residual, plain = (column(name, sharp) for name in ("resunet-wgan-gp", "wgan-gp"))
+best = {"PSNR": mean["PSNR"].nlargest(2), "CIEDE2000": mean["CIEDE2000"].nsmallest(2)}
 assert column("wgan-gp", chroma).min() > strongest, "expected WGAN-GP to be the most colourful"
 assert column("wgan-gp", hues).max() < column("l1", hues).min(), "expected varied hues"
-price = column("wgan-gp", "cpu_seconds").mean() / column("pix2pix", "cpu_seconds").mean()
 assert price > 3, "expected five critic steps with a penalty to cost several times as much"
-# at the same computing time that is gone, and the rest is worse
-long = "pix2pix, as long"
 assert column(long, chroma).min() > 0.95 * column("wgan-gp", chroma).min(), "expected as much"
 assert column(long, error).max() < 0.75 * column("wgan-gp", error).min(), "expected less error"
 assert column(long, error).mean() < 0.6 * column("wgan-gp", error).mean(), "expected about half"
 assert column(long, sharp).min() > 1.4 * column("wgan-gp", sharp).max(), "expected sharper edges"
-# the residual U-Net: about the same colours, softer edges
-residual, plain = (column(name, sharp) for name in ("resunet-wgan-gp", "wgan-gp"))
 assert residual.max() < plain.min(), "expected softer edges from the residual U-Net"
-# a WGAN under lambda 100 is an L1 regression
-regression = "wgan, lambda 100"
 assert column(regression, "adversarial_share").max() < 0.01, "expected no pull of the critic"
 assert abs(column(regression, chroma).mean() - column("l1", chroma).mean()) < 0.06, "expected L1"
-# pixel by pixel, dull wins
-best = {"PSNR": mean["PSNR"].nlargest(2), "CIEDE2000": mean["CIEDE2000"].nsmallest(2)}
 assert all(set(two.index) == {"l1", "hinge"} for two in best.values()), "expected dull to win"
-print(f"a WGAN-GP step costs {price:.1f} times a pix2pix step")
 
 # %% [markdown]
 # - **Per step**, WGAN-GP paints the strongest balloons by far, and varied ones.
@@ -942,6 +963,8 @@ setting = rivals.EXPERIMENT.settings[1]
 measured = rerun("rivals", setting, column=chroma)
 print(f"{setting['name']}, seed 0: chroma {measured[chroma]:.2f}, share", end=" ")
 print(f"{measured['adversarial_share']:.2f}")
+
+# %% tags=["check"]
 assert measured[chroma] > column("l1", chroma).max(), "expected more colour than L1 alone"
 
 # %% [markdown]
@@ -999,18 +1022,20 @@ show(
 
 # %%
 broken = table["diverged"] + table["collapsed"]
-assert (table["diverged"] == 0).all(), "expected no run to diverge"
-assert table["runs"].sum() == 108 and math.isclose(runs["lr"].max(), 160 * RECIPES["pix2pix"].lr_g)
 on_ring = broken["ring"]
-assert on_ring["wgan-gp"] == 0 and on_ring.drop("wgan-gp").min() > 0, "expected WGAN-GP to hold"
-assert on_ring["wgan"] >= on_ring["vanilla"], "expected a clip to be no safer than vanilla"
 on_scenes = broken["scenes"]
-assert on_scenes[["vanilla", "lsgan"]].sum() == 0, "expected the others to hold on scenes"
-assert on_scenes[["wgan", "wgan-gp"]].min() > 0, "expected collapsed Wasserstein runs on scenes"
 wide = runs[runs["game"] == "ring"].groupby("loss")["error"].agg(np.ptp)
-assert wide["wgan-gp"] < wide["wgan"], "expected the penalty to depend less on the rate than a clip"
 print("broken runs on the ring:", on_ring.to_dict())
 print("broken runs on scenes:  ", on_scenes.to_dict())
+
+# %% tags=["check"]
+assert (table["diverged"] == 0).all(), "expected no run to diverge"
+assert table["runs"].sum() == 108 and math.isclose(runs["lr"].max(), 160 * RECIPES["pix2pix"].lr_g)
+assert on_ring["wgan-gp"] == 0 and on_ring.drop("wgan-gp").min() > 0, "expected WGAN-GP to hold"
+assert on_ring["wgan"] >= on_ring["vanilla"], "expected a clip to be no safer than vanilla"
+assert on_scenes[["vanilla", "lsgan"]].sum() == 0, "expected the others to hold on scenes"
+assert on_scenes[["wgan", "wgan-gp"]].min() > 0, "expected collapsed Wasserstein runs on scenes"
+assert wide["wgan-gp"] < wide["wgan"], "expected the penalty to depend less on the rate than a clip"
 
 # %% [markdown]
 # **Does Wasserstein help?** Here it depends on the game.

@@ -97,6 +97,8 @@ for name, pictures in toy.items():
     per_image = metrics.psnr(pictures, world.rgb).mean().item()
     found.loc[name] = [per_image, statistics["colorfulness"], statistics["chroma_ratio"]]
 print(found.round(2).to_string())
+
+# %% tags=["check"]
 assert found["PSNR"].idxmax() == "grey balloons", "expected PSNR to prefer grey"
 assert found["colorfulness"].idxmax() == "random blocks", "expected colorfulness to like noise"
 assert (found["chroma ratio"] - 1).abs().idxmin() == "other balloons", "expected the right amount"
@@ -174,10 +176,12 @@ for pictures, truth in (("5k", 38.21), ("50k", 39.09)):
     print(f"val{pictures}: every row fits photographs of colorfulness {truth:.2f}")
 best_psnr, dullest = published["PSNR 5k"].idxmax(), published["CF 5k"].idxmin()
 print(f"val5k: best PSNR {best_psnr}, least colourful {dullest}")
-assert best_psnr == dullest == "DeOldify", "expected PSNR to crown the dullest"
 a, b = published.loc["BigColor"], published.loc["ColorFormer"]
 print(f"BigColor less ColorFormer in FID: {a['FID 5k'] - b['FID 5k']:.2f} on val5k", end=", ")
 print(f"{a['FID 50k'] - b['FID 50k']:.2f} on val50k")
+
+# %% tags=["check"]
+assert best_psnr == dullest == "DeOldify", "expected PSNR to crown the dullest"
 assert a["FID 5k"] > b["FID 5k"] and a["FID 50k"] < b["FID 50k"], "expected the order to turn"
 
 # %% [markdown]
@@ -256,20 +260,22 @@ fooled = pd.DataFrame(
     }
 ).T
 print(fooled.round(2).to_string())
-# SSIM of L: any colouring at all is perfect
-assert fooled["SSIM of L"].min() > 0.99, "expected SSIM of L to be blind to colour"
 # SSIM and CIEDE2000 are means: a violet square in a face beats a tint that one hardly sees
 square, tint = fooled.loc["violet square"], fooled.loc["faint tint"]
-assert square["SSIM"] > tint["SSIM"] and square["CIEDE2000"] < tint["CIEDE2000"], "expected so"
-# chroma ratio: the right amount of wrong colours
-assert abs(fooled["chroma ratio"]["hues turned"] - 1) < 0.03, "expected a green face to be fine"
 # histograms: the right colours in wrong places
 for shade in ("a intersection", "b intersection"):
     assert fooled[shade]["mirrored ab"] > 0.95, "expected places not to matter"
+worst = fooled["CIEDE2000"].nlargest(2).index.to_list()
+
+# %% tags=["check"]
+# SSIM of L: any colouring at all is perfect
+assert fooled["SSIM of L"].min() > 0.99, "expected SSIM of L to be blind to colour"
+assert square["SSIM"] > tint["SSIM"] and square["CIEDE2000"] < tint["CIEDE2000"], "expected so"
+# chroma ratio: the right amount of wrong colours
+assert abs(fooled["chroma ratio"]["hues turned"] - 1) < 0.03, "expected a green face to be fine"
 # colorfulness: noise beats every photograph
 assert fooled["colorfulness"].idxmax() == "random blocks", "expected noise to be colourful"
 assert fooled["PSNR"]["grey"] > fooled["PSNR"]["hues turned"] + 2, "expected grey to be safer"
-worst = fooled["CIEDE2000"].nlargest(2).index.to_list()
 assert worst == ["random blocks", "hues turned"], "expected CIEDE2000 to see wrong hues"
 
 # %% tags=["result"]
@@ -317,6 +323,8 @@ for name, pictures in {"copies": copies, "exact median": median}.items():
     distance = metrics.fid(features(pictures), features(held_out.rgb))
     scores.loc[name] = [distance, metrics.psnr(pictures, held_out.rgb).mean().item()]
 print(scores.round(4).to_string())
+
+# %% tags=["check"]
 assert scores["FID"]["copies"] < 1e-6 < scores["FID"]["exact median"], "expected FID to be fooled"
 assert scores["PSNR"]["copies"] < scores["PSNR"]["exact median"] - 8, "expected PSNR to see it"
 
@@ -406,6 +414,8 @@ at_zero = np.array([value for _, _, value in lines]) - TRUE_FID
 print(f"error of FID from 4,000 pictures:  {of_all.mean():+.3f} on average over 8 seeds")
 print(f"error of the line's value at 0:    {at_zero.mean():+.3f} on average", end=", ")
 print(f"from {at_zero.min():+.2f} to {at_zero.max():+.2f}")
+
+# %% tags=["check"]
 assert 0.05 < of_all.mean() < 0.3, "expected 4,000 pictures to be biased upwards"
 assert abs(at_zero.mean()) < of_all.mean() / 2, "expected the line to take most of the bias away"
 assert np.ptp(at_zero) > 0.1, "expected single lines to scatter"
@@ -442,6 +452,8 @@ print(f"a line through both: {slope:,.0f} / n, at 0: {few - slope / 5_000:.4f}")
 falls = published["FID 5k"] / published["FID 50k"]
 for name, ratio in falls.items():
     print(f"{name:18} FID of 5k / FID of 50k = {ratio:.2f}")
+
+# %% tags=["check"]
 assert falls.min() < 1 < falls.max(), "expected one method to get worse with more pictures"
 assert falls["DDColor-large"] > 4 and falls["ColTran"] < 1.1, "expected no common factor"
 assert falls["CIC (Zhang 2016)"] < 0.5, "expected CIC to get worse"
@@ -489,6 +501,8 @@ for name, picture in {"red and green": contrast, "red and grey": stripe}.items()
     print(f"{name:14} signed {table[name][0]:.4f}, absolute {table[name][1]:.4f}")
     library = metrics.colorfulness(picture[None]).item()
     assert abs(library - table[name][0]) < 1e-3, "expected the library to keep the signs"
+
+# %% tags=["check"]
 assert table["red and green"][0] > 1.5 * table["red and grey"][0], "expected contrast to count"
 assert table["red and green"][1] < table["red and grey"][1], "expected the order to turn"
 
@@ -510,6 +524,8 @@ turned_pairs = [
 print(f"mean over pictures: signed {signed.mean():.1f}, absolute {absolute.mean():.1f}")
 print(f"signed over all pixels together: {together:.1f}")
 print(f"rank correlation {agreement:.2f}; {len(turned_pairs)} of {len(pairs)} pairs change order")
+
+# %% tags=["check"]
 assert absolute.mean() < 0.95 * signed.mean(), "expected absolute opponents to give less"
 assert together > 1.2 * signed.mean(), "expected more spread in all pixels than in each picture"
 assert 0.8 < agreement < 0.999 and turned_pairs, "expected similar but not equal orders"
@@ -556,13 +572,15 @@ in_gamut = meter[meter.index <= 1]
 off = {
     n: (in_gamut[f"ratio, {n}"] - in_gamut.index).abs().max() for n in ("true hues", "turned hues")
 }
+uneven = torch.cat([render(L[:32], 0.6 * ab[:32]), render(L[32:], 1.4 * ab[32:])])
+balance = pooled(uneven, true)["chroma_ratio"]
+print(f"half of the pictures at 0.6, half at 1.4: ratio {balance:.2f}")
+
+# %% tags=["check"]
 assert off["true hues"] < 0.03, "expected the meter to read the strength"
 assert off["turned hues"] < 0.12, "expected about the same with every hue wrong"
 assert meter["error, true hues"].idxmin() == 1.0, "expected the least error at the true strength"
 assert meter["error, turned hues"].idxmin() == 0.0, "expected wrong hues to be best in grey"
-uneven = torch.cat([render(L[:32], 0.6 * ab[:32]), render(L[32:], 1.4 * ab[32:])])
-balance = pooled(uneven, true)["chroma_ratio"]
-print(f"half of the pictures at 0.6, half at 1.4: ratio {balance:.2f}")
 assert abs(balance - 1) < 0.08, "expected dull and gaudy to cancel"
 
 # %%
@@ -611,13 +629,15 @@ values = chance.exponential(size=100)
 mine = interval(values, chance, draws=10_000)
 theirs = stats.bootstrap((values,), np.mean, method="percentile").confidence_interval
 print(f"mean {values.mean():.2f}, interval {mine[0]:.2f} to {mine[1]:.2f}: as SciPy's to 0.03")
-assert np.allclose(mine, theirs, atol=0.03), "expected SciPy's interval"
 
 covers = {}
 for n in (10, 30, 200):
     bounds = [interval(chance.exponential(size=n), chance, draws=500) for _ in range(500)]
     covers[n] = np.mean([low <= 1 <= high for low, high in bounds])
     print(f"n = {n:3}: the 95 % interval held the true mean in {covers[n]:.1%} of 500 cases")
+
+# %% tags=["check"]
+assert np.allclose(mine, theirs, atol=0.03), "expected SciPy's interval"
 assert 0.80 < covers[10] < 0.93, "expected too short intervals from ten pictures"
 assert 0.91 < covers[200] < 0.98, "expected about what was promised from two hundred"
 
@@ -664,6 +684,8 @@ widths = {paired: high - low for paired, (low, high) in bounds.items()}
 for paired, (low, high) in bounds.items():
     how = "paired" if paired else "unpaired"
     print(f"{how:9} {low:+.2f} to {high:+.2f}, width {widths[paired]:.2f}")
+
+# %% tags=["check"]
 assert correlation > 0.6, "expected the same scenes to be hard for both"
 assert widths[True] < 0.65 * widths[False], "expected pairing to narrow the interval"
 assert bounds[True][0] > 0, "expected the pairs to tell l1 from pix2pix in PSNR"
@@ -713,13 +735,15 @@ fresh = Trainer(rivals.small("l1"), open_source("scenes", 32), seed=0, device="c
 baselines = pd.DataFrame({"grey": rivals.look(Grey()), "untrained": rivals.look(fresh)}).T
 baselines = baselines[list(MEASURES)]
 print(baselines.round(3).to_string())
-assert (low["psnr"] > baselines["psnr"].max() + 2).all(), "expected all to beat grey in PSNR"
-assert (high["ciede2000"] < baselines["ciede2000"].min() - 4).all(), "expected so in CIEDE2000"
-assert (baselines["balloon_chroma_ratio"] < 0.05).all(), "expected no colour from either"
 
 setting = rivals.EXPERIMENT.settings[0]
 again = rerun("rivals", setting, seed=1, column="psnr")
 print(f"{setting['name']}, seed 1, trained again here: PSNR {again['psnr']:.2f} dB")
+
+# %% tags=["check"]
+assert (low["psnr"] > baselines["psnr"].max() + 2).all(), "expected all to beat grey in PSNR"
+assert (high["ciede2000"] < baselines["ciede2000"].min() - 4).all(), "expected so in CIEDE2000"
+assert (baselines["balloon_chroma_ratio"] < 0.05).all(), "expected no colour from either"
 assert again["psnr"] > baselines["psnr"]["grey"] + 2, "expected it to beat grey"
 
 # %% [markdown]
@@ -732,13 +756,15 @@ columns = ["n", "psnr", "ssim", "ciede2000", "chroma_ratio", "a_intersection", "
 print(table[columns].round(2).to_string())
 for name, per_scene in each.items():
     assert abs(table["psnr"][name] - per_scene.mean()) < 0.01, "expected the same mean"
-assert list(table.index[-2:]) == ["grey", "untrained"], "expected the two rows to be added"
 with torch.no_grad():
     found = {n: scenes.score(network(held_out.L), held_out) for n, network in networks.items()}
 balloons = {name: scores["balloon_chroma_ratio"] for name, scores in found.items()}
 print("balloons alone:", ", ".join(f"{name} {ratio:.2f}" for name, ratio in balloons.items()))
-assert balloons["pix2pix"] > balloons["l1"] + 0.1, "expected pix2pix to have stronger balloons"
 difference = table["chroma_ratio"]["pix2pix"] - table["chroma_ratio"]["l1"]
+
+# %% tags=["check"]
+assert list(table.index[-2:]) == ["grey", "untrained"], "expected the two rows to be added"
+assert balloons["pix2pix"] > balloons["l1"] + 0.1, "expected pix2pix to have stronger balloons"
 assert abs(difference) < 0.15, "expected the ratio of all pixels hardly to show it"
 
 # %% [markdown]
@@ -760,7 +786,6 @@ apart_by_luck = sum(max(three) < 3 or min(three) > 2 for three in splits) / len(
 all_pairs = list(itertools.combinations(mean.index, 2))
 print(f"{len(splits)} ways, apart by luck {apart_by_luck:.4f}", end=": ")
 print(f"{apart_by_luck * len(all_pairs):.1f} of {len(all_pairs)} pairs expected if all were equal")
-assert apart_by_luck == 0.1, "expected 2 of 20"
 
 
 def apart(one, two, column):
@@ -772,9 +797,12 @@ def apart(one, two, column):
 told_apart = {c: sum(apart(*pair, c) for pair in all_pairs) for c in MEASURES}
 for column, count in told_apart.items():
     print(f"{MEASURES[column]:17} tells {count} pairs apart")
-assert min(told_apart.values()) > 2 * apart_by_luck * len(all_pairs), "expected more than luck"
 for column in ("psnr", "ciede2000"):
     assert not apart("l1", "hinge", column), "expected the seeds of l1 and hinge to overlap"
+
+# %% tags=["check"]
+assert apart_by_luck == 0.1, "expected 2 of 20"
+assert min(told_apart.values()) > 2 * apart_by_luck * len(all_pairs), "expected more than luck"
 assert apart("l1", "pix2pix", "psnr") and apart("l1", "pix2pix", "balloon_chroma_ratio"), (
     "expected pix2pix to be more colourful, and to pay for it in PSNR"
 )
@@ -840,12 +868,14 @@ print(f"PSNR above grey {gain.mean():+.2f} dB, with the 95 % interval")
 print(f"over 33 crops {by_crop[0]:+.2f} to {by_crop[1]:+.2f}", end=", ")
 print(f"over 5 photographs {by_photo[0]:+.2f} to {by_photo[1]:+.2f}")
 print("by photograph:", " ".join(f"{group.mean():+.1f}" for group in groups), "dB")
+means = [group.mean() for group in groups]
+ratio = table["chroma_ratio"]["default"]
+
+# %% tags=["check"]
 assert np.ptp(by_photo) > 1.15 * np.ptp(by_crop), "expected fewer photographs to be less certain"
 assert by_photo[0] > 0, "expected a gain over grey that five photographs can show"
-means = [group.mean() for group in groups]
 assert min(means) > 0 and max(means) > min(means) + 3, "expected a gain on each, and unequal ones"
 assert (gain < -2).any(), "expected crops that are much worse than grey"
-ratio = table["chroma_ratio"]["default"]
 assert 0.4 < ratio < 0.8, "expected too little colour"
 
 # %%
@@ -888,8 +918,10 @@ show(
 # %%
 trials = game.make_trials(crops, render(L, shipped.predict(L)), seed=config.seed)
 panel = game.Game(trials, seconds=1.0)
-assert len(trials) - panel.practice == 31, "expected 31 pairs that count"
 panel
+
+# %% tags=["check"]
+assert len(trials) - panel.practice == 31, "expected 31 pairs that count"
 
 # %% [markdown]
 # When you are through, or have seen enough, your rate stands here with its interval (Clopper and
@@ -897,6 +929,8 @@ panel
 
 # %%
 print("you:", panel.score)
+
+# %% tags=["check"]
 assert panel.score.shown <= len(trials) - panel.practice, "expected practice not to count"
 
 # %% [markdown]
@@ -922,6 +956,8 @@ for name in ("l1", "pix2pix"):
     guessed, dull = results[f"{name}, guesses"], results[f"{name}, by dullness"]
     assert guessed.interval(0.999)[0] < 0.5 < guessed.interval(0.999)[1], "expected a coin"
     assert dull.rate < 0.3, "expected dull fakes to be found by their dullness"
+
+# %% tags=["check"]
 assert results["l1 x 1.8, by dullness"].rate > 0.7, "expected stronger colours to fool this player"
 
 # %%
@@ -947,8 +983,10 @@ for shown_pairs in (31, 40, 400, 2000):
     bounds = score.interval()
     print(f"{shown_pairs:4} trials, {score.fooled:3} fooled: {bounds[0]:.4f} to {bounds[1]:.4f}")
 low_31, high_31 = game.Score(7, 31).interval()
-assert low_31 < 0.163 and high_31 > 0.278, "expected one player to tell none of the three apart"
 low_2000, high_2000 = game.Score(450, 2000).interval()
+
+# %% tags=["check"]
+assert low_31 < 0.163 and high_31 > 0.278, "expected one player to tell none of the three apart"
 assert low_2000 > 0.163 and high_2000 < 0.278, "expected 2,000 trials to tell them apart"
 
 # %% [markdown]
@@ -981,7 +1019,6 @@ def score_on(world):
 
 same, other = score_on(training), score_on(held_out)
 print(f"1. by heart: PSNR {same:.1f} dB on its training scenes, {other:.1f} on test scenes")
-assert same > other + 20, "expected memory to be worthless elsewhere"
 
 
 def shrunk(pictures, factor):
@@ -995,11 +1032,14 @@ smaller = {
 for name, (full_size, half, quarter_size) in smaller.items():
     print(f"2. {name} at 32, 16 and 8 px: {full_size:.2f} {half:.2f} {quarter_size:.2f} dB")
     assert quarter_size > half + 0.3 > full_size + 0.6, "expected shrinking to flatter"
-assert all(a > b for a, b in zip(*smaller.values())), "expected the same order at each size"
 
 picks = chance.integers(0, 200, (1000, 10, 20))  # ten equal checkpoints, 20 test scenes for each
 best = each["l1"][picks].mean(axis=2).max(axis=1).mean() - each["l1"].mean()
 print(f"3. the best of ten equal checkpoints, 20 scenes each: {best:+.2f} dB for nothing")
+
+# %% tags=["check"]
+assert same > other + 20, "expected memory to be worthless elsewhere"
+assert all(a > b for a, b in zip(*smaller.values())), "expected the same order at each size"
 assert 0.2 < best < 2.5, "expected the best of ten to look better than it is"
 
 # %% [markdown]

@@ -81,6 +81,8 @@ distance = {
 print("expected distance    grid  random")
 for name, (grid, random) in distance.items():
     print(f"{name:18} {grid:6.4f}  {random:6.4f}")
+
+# %% tags=["check"]
 assert distance["one matters"][1] < distance["one matters"][0], "expected random to win"
 assert distance["both matter"][1] > distance["both matter"][0], "expected the grid to win"
 
@@ -125,6 +127,8 @@ when = {
 }
 for name, answer in when.items():
     print(f"{name:18} {answer}")
+
+# %% tags=["check"]
 assert [name for name in when if when[name] == "at once"] == [
     "lambda_l1", "lr_g", "lr_d", "another clip",
 ], "expected weights of losses, rates and the size of the clip to act at once"  # fmt: skip
@@ -154,6 +158,8 @@ for finding in look.findings:
     print("diagnosis:", finding.text)
 first, last = look.history["l1"].head(5).mean(), look.history["l1"].tail(5).mean()
 print(f"L1 in training: {first:.3f}, after {look.step} steps {last:.3f}")
+
+# %% tags=["check"]
 assert look.step == 60 and last < 0.75 * first, "expected the error to fall"
 
 # %% [markdown]
@@ -184,12 +190,14 @@ for name, weight in {"lambda stays 100": 100.0, "lambda 0 from step 30": 0.0}.it
     twin.train(50)
     courses[name] = twin.session.trainer.history
 stays, drops = courses.values()
-assert stays["l1"].head(30).equals(drops["l1"].head(30)), "expected the same first 30 steps"
 late = [course["l1"].tail(20).mean() for course in courses.values()]
 print(f"L1 over the last 20 steps: lambda 100 {late[0]:.3f}, lambda 0 {late[1]:.3f}")
-assert late[1] > 1.1 * late[0], "expected the error to stay higher without the L1 term"
 twin.controls["depth"].value = 2
 print("waits for Reset:", ", ".join(twin.session.waiting))
+
+# %% tags=["check"]
+assert stays["l1"].head(30).equals(drops["l1"].head(30)), "expected the same first 30 steps"
+assert late[1] > 1.1 * late[0], "expected the error to stay higher without the L1 term"
 assert twin.session.waiting == ["depth"], "expected the depth to wait"
 
 # %%
@@ -240,8 +248,10 @@ for rule, (name, fault) in faults.items():
     findings = diagnose(made_up(**fault), RECIPES[name])
     assert [finding.rule for finding in findings] == [rule], f"expected {rule} and nothing else"
     print(f"- {findings[0].text}\n")
-assert set(faults) == set(RULES), "expected a history for every rule"
 healthy = diagnose(made_up(), RECIPES["pix2pix"])
+
+# %% tags=["check"]
+assert set(faults) == set(RULES), "expected a history for every rule"
 assert [finding.rule for finding in healthy] == ["healthy"], "expected silence on a healthy run"
 
 # %% [markdown]
@@ -270,13 +280,7 @@ for name, settings in patients.items():
         print("   ", finding.text)
 
 # %%
-assert said["lambda 10"] == ["healthy"], "expected nothing to stand out"
-assert "discriminator wins" in said["slow G"], "expected D to win against a slow G"
-assert "decoration" in said["lambda 1000"], "expected L1 to drown the adversary"
-assert "untied" in said["lambda 0"], "expected nothing to tie the colours"
-assert said["L1 alone"] == ["healthy"], "expected the rules to be blind here"
 hidden = pooled["L1 alone"] - judged["L1 alone"]["balloons"]
-assert hidden > 0.2, "expected dull balloons that all pixels together hide"
 true = lambda_sweep.held_out("val")
 columns = {"true": true.rgb[8:12]}
 for name, trainer in trained.items():
@@ -289,6 +293,14 @@ show(
     "right skies, with the palest balloons for the latter two; slow G is nearly grey, lambda 0 has "
     "pink patches of sky.",
 )
+
+# %% tags=["check"]
+assert said["lambda 10"] == ["healthy"], "expected nothing to stand out"
+assert "discriminator wins" in said["slow G"], "expected D to win against a slow G"
+assert "decoration" in said["lambda 1000"], "expected L1 to drown the adversary"
+assert "untied" in said["lambda 0"], "expected nothing to tie the colours"
+assert said["L1 alone"] == ["healthy"], "expected the rules to be blind here"
+assert hidden > 0.2, "expected dull balloons that all pixels together hide"
 
 # %% [markdown]
 # The rules notice three of the four. **They are blind to L1 alone**: its balloons are dull, but
@@ -325,10 +337,12 @@ for fault in advice.FAULTS:
 for change in ("lower lr_d", "smaller patch"):
     assert after.loc[("slow G", change), "speaks"] == 0, "expected the rule to fall silent"
     assert abs(gain["slow G", change]) < 0.3, "expected that not to help"
-assert gain["slow G", "higher lr_g"] > 5, "expected a faster G to help"
 for fault in ("slow D", "tight clip"):
     assert after.loc[(fault, "lower lambda_l1"), "speaks"] == 3, "expected the rule to speak on"
     assert abs(gain[fault, "lower lambda_l1"]) < 0.3, "expected a lower lambda alone not to help"
+
+# %% tags=["check"]
+assert gain["slow G", "higher lr_g"] > 5, "expected a faster G to help"
 assert abs(gain["slow D", "higher lr_d"]) < 0.5, "expected more than D's rate to be needed"
 assert gain["tight clip", "wider clip"] > 0.5, "expected a wider clip to help"
 assert gain["tight clip", "a penalty"] < -3, "expected the penalty to need another lambda"
@@ -369,6 +383,8 @@ sweep_means = means.loc["vanilla"]
 l1_alone = means.loc[("none", 100.0)]
 balloons = sweep_means["balloons"]
 dull = l1_alone["balloons"]
+
+# %% tags=["check"]
 assert balloons.loc[[0, 1, 10]].min() > 1.4 * dull, "expected colour at small lambda"
 assert balloons.loc[[100, 300, 1000]].max() < 1.1 * dull, "expected L1's dull balloons"
 assert sweep_means["adversarial_share"].loc[1000] < 0.1, "expected decoration at 1000"
@@ -444,10 +460,12 @@ for name, cost in candidates.items():
 for name in ("PSNR (highest)", "CIEDE2000 (lowest)"):
     assert chosen[name]["balloons"] < 0.45, "expected an error to choose dull balloons"
 careless = chosen["balloons (nearest 1)"]["background"]
-assert careless > 2 * l1_alone["background"], "expected colour alone to choose careless colours"
 compromise = chosen["score (lowest)"]
-assert compromise["balloons"] > 0.55 and compromise["background"] < 1.3 * l1_alone["background"]
 worked_out = rows["ciede2000"] + lambda_sweep.DULL_COSTS * (1 - rows["balloons"]).abs()
+
+# %% tags=["check"]
+assert careless > 2 * l1_alone["background"], "expected colour alone to choose careless colours"
+assert compromise["balloons"] > 0.55 and compromise["background"] < 1.3 * l1_alone["background"]
 assert (worked_out - rows["score"]).abs().max() < 1e-3, "expected the formula of the score"
 
 # %% [markdown]
@@ -508,7 +526,7 @@ if searching:
 # %% [markdown]
 # The trial that died is marked as failed and made up for. One trap is hidden here: a sampler with a
 # fixed seed draws the *same* points again when the study is opened again. `open_study` adds the
-# number of trials to the seed; the assert on seven different points is there for this.
+# number of trials to the seed; seven different points were drawn.
 #
 # Now the real thing, small: trials of at most 60 steps, reported every 20 on the *validation*
 # split, in two sittings.
@@ -691,6 +709,8 @@ for n in (1, 2, 4, 8, 16, 24):
 table = pd.DataFrame(flattered, columns=["best of", "other images", "another seed"])
 print("flattered by, in units of the score:")
 print(table.round(2).to_string(index=False))
+
+# %% tags=["check"]
 assert table["another seed"].tail(4).min() > 0.05, "expected another seed to disappoint"
 assert table["other images"].abs().max() < 0.1, "expected 96 images of one world to agree"
 
@@ -712,6 +732,8 @@ line = lab.as_code()
 print(line)
 exported = eval(line)  # what pasting it into a cell does
 in_training = lab.session.trainer
+
+# %% tags=["check"]
 assert exported == in_training.recipe.replace(steps=in_training.step), "expected the same recipe"
 
 # %%
@@ -719,6 +741,8 @@ trainer = Trainer(exported.replace(steps=10), open_source("scenes", 32), seed=1,
 for record in trainer.run():
     pass
 print(f"step {record.step}: L1 {record['l1']:.3f}")
+
+# %% tags=["check"]
 assert record.step == 10, "expected the exported recipe to train"
 
 # %% [markdown]
@@ -733,11 +757,13 @@ lab.controls["patch"].value = 70
 print(lab.problem)
 assert "70 px at size 32" in lab.problem and lab.session.wanted == before, "expected a refusal"
 lab.controls["patch"].value = 16
-assert lab.problem == "", "expected the complaint to go away"
 
 few_images = Laboratory(first_scenes(12), device="cpu", width=8, batch=8)
 few_images.controls["batch"].value = 64
 print(few_images.problem)
+
+# %% tags=["check"]
+assert lab.problem == "", "expected the complaint to go away"
 assert "at most 12" in few_images.problem, "expected a refusal"
 
 # %% [markdown]
@@ -752,6 +778,8 @@ show_png(
     alt="The panel after NaN: no curves, and black where the predicted pictures should be.",
 )
 print(absurd.session.failure)
+
+# %% tags=["check"]
 assert absurd.session.state == "failed" and "Press Reset" in absurd.text.value, "expected a stop"
 
 # %%
@@ -759,6 +787,8 @@ absurd.controls["lr_g"].value = 1e-3
 absurd.buttons["Reset"].click()
 absurd.train(5)
 print("after Reset:", absurd.session.state, "at step", absurd.session.trainer.step)
+
+# %% tags=["check"]
 assert absurd.session.state == "paused" and absurd.session.trainer.step == 5, "expected it to train"
 
 # %% [markdown]

@@ -73,6 +73,8 @@ perfect = torch.tensor([0.0, 1.0, 2.0])  # (3,), the same three
 loss = mean_absolute_error(perfect, true).item()
 shape = tuple((perfect - true).shape)
 print(f"error of a perfect prediction {loss:.4f}, shape of the difference {shape}")
+
+# %% tags=["check"]
 assert abs(loss - 8 / 9) < 1e-6, "expected the mean over all nine pairs"
 assert mean_absolute_error(true, true) == 0, "expected no error where the shapes agree"
 
@@ -164,6 +166,8 @@ print("its adversarial term:", " ".join(f"{a:.3f}" for a in adversarial[::3]))
 keep(
     "weights of G, apart from L1's", apart(deaf, by_l1), apart(train_pair(library_total)[0], by_l1)
 )
+
+# %% tags=["check"]
 assert np.ptp(adversarial) > 0.003, "expected a number that moves, as if there was a game"
 assert apart(deaf, by_l1) < 1e-5, "expected the weights of L1 alone, but for rounding"
 assert symptoms["weights of G, apart from L1's"][1] > 1e-3, "expected an adversary that is heard"
@@ -244,6 +248,8 @@ def train_blocks(block, steps=80):
 (moved, stuck_loss), (all_moved, free_loss) = train_blocks(SuspectBlock), train_blocks(bugs.Block)
 print(f"L1 in the last 20 steps: {stuck_loss:.4f} with the bug, {free_loss:.4f} without")
 keep("share of weights that moved", moved, all_moved)
+
+# %% tags=["check"]
 assert moved < 0.1 and all_moved > 0.85, "expected the weights of the branches to rest"
 assert stuck_loss > 1.1 * free_loss, "expected worse colours where the branches learn nothing"
 
@@ -337,8 +343,6 @@ def play(step, rounds=60):
 (its_estimates, its_way), (estimates, way) = play(suspect_step), play(bugs.right_step)
 print(f"last estimate: {its_estimates[-1]:.2f} with the bug, {estimates[-1]:.2f} without")
 keep("distance of the fakes, at first 2.2", its_way[-1], way[-1])
-assert its_way[-1] > 1.5 * math.sqrt(5) and way[-1] < 0.6, "expected G to be driven away"
-assert max(its_estimates[-150:]) < 0, "expected an estimate of a distance below zero"
 
 fig = Figure(figsize=(8, 2.6), layout="constrained")
 left, right = fig.subplots(1, 2)
@@ -353,6 +357,10 @@ show(
     alt="Left: with the bug the estimate falls below zero and goes on falling, without it stays "
     "near zero. Right: with the bug the fakes move away from the data, without they arrive.",
 )
+
+# %% tags=["check"]
+assert its_way[-1] > 1.5 * math.sqrt(5) and way[-1] < 0.6, "expected G to be driven away"
+assert max(its_estimates[-150:]) < 0, "expected an estimate of a distance below zero"
 
 # %% [markdown]
 # A distance below zero: that alone is the symptom. The critic gives the fakes the high scores,
@@ -474,6 +482,8 @@ print({side: round(norm, 2) for side, norm in norms.items()})
 keep("norm of a gradient at 32 px", norms[32], trained_norm(gradient_penalty, 32))
 for side, norm in norms.items():
     assert abs(norm / side - 1) < 0.05, "expected a norm that grows with the side"
+
+# %% tags=["check"]
 assert abs(symptoms["norm of a gradient at 32 px"][1] - 1) < 0.05, "expected 1"
 
 # %% [markdown]
@@ -530,7 +540,6 @@ ends = torch.ones(10_000, 2, 1, 1), torch.zeros(10_000, 2, 1, 1)
 places = suspect_mix(*ends, make_rng(config.seed, "bug 5"))[:, 0, 0, 0]
 measured = ((places < 0) | (places > 1)).float().mean().item()
 keep("share of points outside", measured, 0.0)
-assert abs(measured - outside) < 0.03, "expected the share of the closed form"
 
 fig = Figure(figsize=(7, 2.4), layout="constrained")
 ax = fig.subplots()
@@ -539,6 +548,9 @@ ax.axvspan(0, 1, color=PALETTE[0], alpha=0.25, label="between")
 ax.set(xlabel="0 is the fake, 1 is the real sample", ylabel="points")
 ax.legend()
 show(fig, alt="A bell of points around the fake at 0, a third of it between fake and real sample.")
+
+# %% tags=["check"]
+assert abs(measured - outside) < 0.03, "expected the share of the closed form"
 
 # %% [markdown]
 # Two thirds lie outside, and they gather at the fake, or beyond it where neither real nor fake
@@ -595,12 +607,10 @@ keep("mean error of L* (of 100)", off.mean().item(), 0.0)
 ramp = torch.arange(256, dtype=torch.uint8)[None, None, None].expand(1, 3, 1, 256)
 ramp_off = 50 * (suspect_input(ramp) - split_lab(to_float(ramp))[0]).abs().max().item()
 print(f"largest error of L* in a grey picture: {ramp_off:.1f}, in these: {off.max():.0f}")
-assert ramp_off < 5 < 20 < off.max(), "expected colours to be hit, and greys to be spared"
 pure = torch.tensor([[255, 0, 0], [0, 0, 255]], dtype=torch.uint8)[:, :, None, None]
 for name, given, right in zip(("red", "blue"), suspect_input(pure), split_lab(to_float(pure))[0]):
     print(f"pure {name}: given L* {50 + 50 * given.item():.0f}, right {50 + 50 * right.item():.0f}")
 print("PSNR with perfect colours:", " ".join(f"{p:.1f}" for p in psnr(shining, photos)), "dB")
-assert off.mean() > 5 and psnr(shining, photos).max() < 35, "expected errors that can be seen"
 
 
 def as_rows(upper, lower):
@@ -614,6 +624,10 @@ show(
     alt="Four crops of photographs, below them their colours on the wrong lightness: the red "
     "jacket and the coffee are much too pale, the evening sky is darker.",
 )
+
+# %% tags=["check"]
+assert ramp_off < 5 < 20 < off.max(), "expected colours to be hit, and greys to be spared"
+assert off.mean() > 5 and psnr(shining, photos).max() < 35, "expected errors that can be seen"
 
 # %% [markdown]
 # Perfect colours, and errors that you see wherever things are red. In a grey picture all three
@@ -672,6 +686,8 @@ train, test = suspect_split(pictures, config.seed)
 fresh = scenes.draw(range(80), 24, split="test").rgb
 on_test, on_fresh = memory_error(train, test), memory_error(train, fresh)
 keep("error of a memory on its test set", on_test, on_fresh)
+
+# %% tags=["check"]
 assert on_test < 0.5 * on_fresh, "expected a test set that flatters"
 
 # %% [markdown]
@@ -739,6 +755,8 @@ grey_code = torch.tensor([128, 128, 128], dtype=torch.uint8)[None, :, None, None
 _, grey_ab = suspect_decode(grey_code)
 a, b = (110 * value for value in grey_ab.flatten().tolist())
 print(f"a grey pixel: a = {a:.4f}, b = {b:.4f}, chroma {math.hypot(a, b):.4f}, should be 0")
+
+# %% tags=["check"]
 assert abs(math.hypot(a, b) - 128 * math.sqrt(2)) < 1e-3, "expected grey far from 0"
 
 # %% [markdown]
@@ -755,21 +773,23 @@ floor = (told_ab.abs() - 1).clamp(min=0).mean().item()
 print(
     f"no output of tanh has an L1 below {floor:.3f}; all grey has {ab.abs().mean():.3f} on true ab"
 )
-assert out_of_reach > 0.5, "expected most targets out of reach"
-assert floor > ab.abs().mean(), "expected a loss that cannot fall below that of grey on true ab"
 told = to_uint8(join_lab(told_L, told_ab))
 everything = split_lab(to_float(source.images(range(len(source)))))[1]
 true_mean, told_mean = (110 * mean.mean((0, 2, 3)).norm().item() for mean in (everything, told_ab))
 print(
     f"chroma of the mean colour: {told_mean:.0f} here, {true_mean:.0f} of {len(source)} true crops"
 )
-assert true_mean < 30 and told_mean > 150, "expected photographs to be nearly grey on average"
 
 rows = ["photograph", "what the network is told"]
 show(
     image_grid(as_rows(photos, told), rows=rows, cell=1.28),
     alt="Four crops of photographs; below them hardly anything but pure red.",
 )
+
+# %% tags=["check"]
+assert out_of_reach > 0.5, "expected most targets out of reach"
+assert floor > ab.abs().mean(), "expected a loss that cannot fall below that of grey on true ab"
+assert true_mean < 30 and told_mean > 150, "expected photographs to be nearly grey on average"
 
 # %% [markdown]
 # sRGB has no such colours, so all of it ends at red. The mean colour of a set is a fine test: true
@@ -841,11 +861,13 @@ x = six.clone().requires_grad_()
 (of_sum,) = torch.autograd.grad(critic(x).flatten(1).mean(1).sum(), x)  # as the penalty takes it
 in_penalty = of_sum.flatten(1).norm(dim=1)
 keep("share of the gradient on others", *map(foreign, tables))
-assert foreign(tables[0]) > 0.05, "expected samples that see one another"
-assert foreign(tables[1]) == 0, "expected a critic without norm to look at one sample at a time"
 print("norms of own gradients: ", " ".join(f"{norm:.4f}" for norm in tables[0].diagonal()))
 print("norms in the penalty:   ", " ".join(f"{norm:.4f}" for norm in in_penalty))
 error = (in_penalty / tables[0].diagonal() - 1).abs().max().item()
+
+# %% tags=["check"]
+assert foreign(tables[0]) > 0.05, "expected samples that see one another"
+assert foreign(tables[1]) == 0, "expected a critic without norm to look at one sample at a time"
 assert error > 0.02, "expected norms that are not those of the samples"
 
 # %%
@@ -949,6 +971,8 @@ print("chroma left    " + " ".join(f"{c:8.1f}" for c in fade))
 print("this FID       " + " ".join(f"{value:8.5f}" for value in blind))
 print("the right one  " + " ".join(f"{value:8.5f}" for value in seeing))
 keep("FID of colours faded to 40 %", blind[2], seeing[2])
+
+# %% tags=["check"]
 assert all(a < b for a, b in itertools.pairwise(seeing)), "expected the right FID to grow"
 assert blind[2] < 0.1 * seeing[2], "expected a FID that hardly sees the fading"
 
@@ -980,7 +1004,6 @@ exercises.colour_fid.check(colour_fid)
 # one: what counts is that you know what it should be *before* you look.
 
 # %% tags=["result"]
-assert len(symptoms) == 10, "expected ten symptoms"
 fig = Figure(figsize=(9, 3.9), layout="constrained")
 for number, (ax, (title, pair)) in enumerate(zip(fig.subplots(2, 5).flat, symptoms.items()), 1):
     drawn = ax.bar(["bug", "sound"], pair, color=[PALETTE[1], PALETTE[0]], width=0.6)
@@ -995,6 +1018,9 @@ show(
     alt="Ten small charts of two bars, a symptom with the bug and without: such as the norm of a "
     "gradient, 32 and 1, or the share of weights that moved, 0.05 and 1.",
 )
+
+# %% tags=["check"]
+assert len(symptoms) == 10, "expected ten symptoms"
 
 # %% [markdown]
 # | bug | symptom | test in one line |
@@ -1052,6 +1078,8 @@ confusion, display = (
     errors["red in and out"] - errors["red in, L* out"],
 )
 print(f"by the network's confusion {confusion:+.1f}, by the lightness shown {display:+.1f}")
+
+# %% tags=["check"]
 assert 1 < display < 8, "expected the wrong lightness to be seen"
 assert abs(confusion) < display, "expected the lightness that is shown to cost more"
 

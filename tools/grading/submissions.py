@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAX_FILE_BYTES = 50 * 2**20
-CHECK = re.compile(r"^exercises\.(\w+)\.check\((.+)\)\s*$", re.MULTILINE)
+# An exercise at the end of a notebook is checked by `exercises.NAME.check(answer)`, a task in its flow by
+# `answer = exercises.NAME.use(answer, course_version)`.
+CHECK = re.compile(r"(?:^|= )exercises\.(\w+)\.(?:check|use)\((.+?)(?:, [Cc]ourse\w+)?\)\s*$", re.MULTILINE)
 
 
 class CannotGradeError(Exception):
@@ -88,11 +90,11 @@ def _lesson(path: Path) -> Lesson:
     tagged = {tag: next((c.source for c in cells if tag in c.tags), "") for tag in ("title", "imports")}
     tasks, stub = [], cells[0]
     for cell in cells:
-        if "exercise" in cell.tags:
+        if cell.tags & {"exercise", "task"}:
             stub = cell
-        elif "exercise-check" in cell.tags:
+        elif cell.tags & {"exercise-check", "task-check"}:
             tasks += [Task(name, stub.id, stub.source, argument) for name, argument in CHECK.findall(cell.source)]
-    sources = frozenset(c.source.strip() for c in cells if "exercise" not in c.tags)
+    sources = frozenset(c.source.strip() for c in cells if not c.tags & {"exercise", "task"})
     return Lesson(path.stem, tagged["title"].split("\n")[0], tagged["imports"], tuple(tasks), sources)
 
 

@@ -98,6 +98,19 @@ class Exercise:
         """Print whether the answer is right: correct, not yet (expected ..., got ...), or not attempted."""
         print(self.grade(answer))
 
+    def use(self, answer: Any, course_version: Any) -> Any:
+        """Check an answer, print the result, and return what the notebook continues with.
+
+        This is the answer itself if it is correct, and otherwise the course's version, so that a notebook runs from
+        top to bottom while a task is not solved yet.
+        """
+        feedback = self.grade(answer)
+        if feedback.status == "correct":
+            print(f"{feedback}: the notebook continues with your version")
+            return answer
+        print(f"{feedback}\nThe notebook continues with the course's version.")
+        return course_version
+
     def hint(self) -> None:
         """Print the next hint; after the last one, the last one again."""
         number = min(self.given, len(self.hints) - 1)
