@@ -44,8 +44,8 @@ def cutmix(images: UInt8[Tensor, "b 3 h w"], share: float, numbers: Float[Tensor
     """Paste a rectangle of the previous photograph of the batch, with its colours, into a `share` of the photographs.
 
     This is CutMix (Yun et al. 2019, section 3.1): the rectangle has the aspect ratio of the photograph, its area is
-    uniform in 0..1, and its centre lies anywhere. The part of it beyond the border is cut off. It keeps a network from
-    learning the scenes of a small data set by heart. The four `numbers` of each photograph, uniform in 0..1,
+    uniform in 0..1, and its centre lies anywhere. The part of it beyond the border is cut off. CutMix keeps a network
+    from learning the scenes of a small data set by heart. The four `numbers` of each photograph, uniform in 0..1,
     decide whether it gets a rectangle, how large it is and where it lies. A batch of one photograph stays unchanged.
     If several processes train together, each process mixes only the photographs of its own part of the batch.
     """

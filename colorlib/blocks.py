@@ -171,7 +171,7 @@ class ResidualUp(nn.Module):
     """One stage of a residual decoder: reduce the channels, double the size, join the encoder's map of that size.
 
     The 1x1 convolution is applied before the map is enlarged, because it then costs a quarter. The map may have only
-    one pixel at this point, which limits the norms that can follow (see `norm_for_any_size`).
+    one pixel at this point, so that layer norm replaces batch and instance norm (see `norm_for_any_size`).
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 All functions work on whole batches `(*, 3, H, W)`, on the batch's device, and are differentiable. sRGB values lie in
 0..1, L* in 0..100, and a* and b* in about -110..110 (illuminant D65, 2 degree observer). The networks work with
-`L*/50 - 1` and `ab*/110`; `split_lab` and `join_lab` are the only functions that convert to and from this scaling.
+`L*/50 - 1` and `ab*/110`; the constants of this scaling, `L_SCALE` and `AB_SCALE`, are defined here alone.
 Half precision is too coarse for the cube roots of small numbers. Tensors of float16 or bfloat16 are therefore
 converted to float32 first, and the result is float32.
 """
@@ -37,7 +37,7 @@ LINEAR_KNEE = 0.0031308
 LAB_KNEE = 6 / 29
 
 # A value up to this far outside 0..1 still counts as sRGB. It is a quarter of an 8-bit step. The tolerance cannot be
-# zero, because with the six-digit matrix the white of Lab has R, G or B of 1.00004.
+# zero, because with the six-digit matrix the white of Lab has a channel of 1.00004.
 GAMUT_TOLERANCE = 1e-3
 BISECTIONS = 16  # each one halves the interval, so that the factor is found to 2^-16
 # Resizing can overshoot, so that sRGB values lie a little above 1, but no resizing method exceeds this value.

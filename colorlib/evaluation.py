@@ -210,7 +210,7 @@ def contact_sheet(
     with torch.inference_mode():
         for name, model in {"grey": _grey, **models}.items():
             with _predictor(name, model, device) as predict:
-                # One image at a time needs the least memory.
+                # One image at a time, because a large image may need much memory.
                 rows[name] = torch.cat([_render(one, predict(one)) for one in L.split(1)])
     scores = torch.stack([_psnr(pictures, true) for pictures in rows.values()], dim=1)
     columns = [f"image {i}" for i in indices]

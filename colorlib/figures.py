@@ -369,7 +369,8 @@ def ab_histogram(samples: Mapping[str, Float[Tensor, "_ 2 _ _"]], *, bins: int =
     """
     empty = [name for name, ab in samples.items() if ab.numel() == 0]
     if not samples or empty:
-        raise ValueError(f"expected a name, and ab with at least one pixel for each name; without pixels: {empty}")
+        problem = f"these sets have no pixels: {', '.join(empty)}" if empty else "there is no set of images to draw"
+        raise ValueError(problem)
     fig, axes = _panels(len(samples), PLANE_SIZE, title)
     lab, _ = _plane(NEUTRAL_LIGHTNESS, steps=bins)
     colours = color.lab_to_rgb(color.reduce_chroma(lab))

@@ -312,9 +312,10 @@ def _place(found: Found, out: Path, inputs: set[tuple[int, int]], taken: set[str
 
 
 def _output_name(source: Path) -> str:
-    """Return the name of the output: `a.jpg` for the JPEG `a.jpg`, `a.png` for the PNG `a.png`, `a.bmp.png` for others.
+    """Return the name of the output file.
 
-    No two files of a folder then get the same name. The format is told by the content, not by the name: the output of
+    A JPEG or PNG keeps its name, and other formats get the additional suffix `.png`: `a.bmp` becomes `a.bmp.png`. So
+    no two files of a folder get the same name. The format is told by the content, not by the name: the output of
     a JPEG that is called `a.png` is `a.png.jpg`.
     """
     if source.is_dir():

@@ -131,7 +131,7 @@ class Scenes:
     def segments(self) -> Int[Tensor, "b h w"]:
         """For each pixel the index into `SEGMENTS` of what covers most of it, also on edges.
 
-        A generator from masks to scenes takes them as its input.
+        A generator that paints scenes from masks takes these indices as its input.
         """
         number = torch.zeros(256, dtype=torch.long)
         for k, codes in enumerate(SEGMENTS.values()):

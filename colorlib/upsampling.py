@@ -32,8 +32,8 @@ BAND_PIXELS = 2**17
 MAX_WORKERS = 8
 # The numbers of lightness levels and of hues in the table of the gamut's boundary.
 GAMUT_LEVELS, GAMUT_HUES = 257, 361
-# The number of steps of linear light in the tables that replace powers and cube roots. With 2^16 steps, L* is exact to
-# 0.01 and an 8-bit level to 0.05.
+# The number of steps of linear light in the tables that replace powers and cube roots. With 2^16 steps, L* is within
+# 0.01 of the exact value and an 8-bit level within 0.05.
 LIGHT_STEPS = 2**16
 
 
@@ -177,7 +177,7 @@ def _lightness(rgb: UInt8[Tensor, "1 3 h w"]) -> Float[Tensor, "1 1 h w"]:
 
     One table for each channel gives its part of the luminance, and another table gives L* by luminance.
     """
-    # Y = 0.212671 R + 0.715160 G + 0.072169 B in linear light (IEC 61966-2-1), and L* = 116 f(Y) - 16 (CIE 15:2004).
+    # Y = 0.212671 R + 0.715160 G + 0.072169 B in linear light (`XYZ_FROM_LINEAR`); L* = 116 f(Y) - 16 (CIE 15:2004).
     shares, curve, _ = (table.to(rgb.device) for table in _tables())
     r, g, b = (_look_up(share, levels.int()) for share, levels in zip(shares, rgb.unbind(1), strict=True))
     return _look_up(curve, _step(r + g + b)).unsqueeze(1)

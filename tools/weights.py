@@ -42,7 +42,8 @@ SPLITS = ("train", "val")
 SIZE = 128  # of the pictures that runs are compared on
 
 ABOUT = {"licence": "CC BY-SA 4.0", "card": "README.md beside this file"}
-CREDIT = """The weights `default` and `l1` were trained on the photographs in this table, and are under CC BY-SA 4.0. The
+CREDIT = """\
+The weights `default` and `l1` were trained on the photographs in this table, and are under CC BY-SA 4.0. The
 photographs themselves are not part of the package."""
 
 NETWORK = {"generator": "resunet", "depth": 5, "width": 32, "dropout": 0.0}
