@@ -221,7 +221,7 @@ def _is_cr2(image: TiffImagePlugin.TiffImageFile) -> bool:
 
 
 def _largest_below(image: TiffImagePlugin.TiffImageFile) -> int:
-    """Return the number of pixels of the largest image in subdirectories of the first directory, or 0 without any image."""
+    """Return the number of pixels of the largest image in subdirectories of the first directory, or 0."""
     offsets = image.tag_v2.get(SUB_IFDS, ())
     most = 0
     for offset in offsets if isinstance(offsets, tuple) else (offsets,):
