@@ -1,4 +1,4 @@
-"""What the course depends on, under which licence: DEPENDENCIES.md, from pyproject.toml and what is installed.
+"""Write DEPENDENCIES.md, the dependencies of the course and their licences, from pyproject.toml and installed packages.
 
 python tools/licences.py
 """
@@ -19,9 +19,9 @@ else:
 ROOT = Path(__file__).resolve().parent.parent
 HEAD = """# Dependencies and their licences
 
-Written by `python tools/licences.py`, from pyproject.toml and from what the installed packages say of themselves. What
-these need in turn is not listed; `pip-licenses` lists what an environment holds. NVIDIA's libraries, which come with
-torch on Linux, are under NVIDIA's own terms.
+`python tools/licences.py` writes this page from pyproject.toml and from the metadata of the installed packages. The
+page does not list the dependencies of these packages; `pip-licenses` lists all packages of an environment. On Linux,
+torch also installs NVIDIA's libraries, which are under NVIDIA's own terms.
 """
 
 
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def table(needs: list[str], own: str) -> str:
-    """A package a line. Exits with a line for one that is not installed."""
+    """Return a table with a line per package. Exits with a message if a package is not installed."""
     lines = ["| package | version | licence |", "|---|---|---|"]
     for need in map(Requirement, needs):
         if need.name != own:
@@ -43,13 +43,13 @@ def table(needs: list[str], own: str) -> str:
 
 
 def licence(need: Requirement) -> str:
-    """What a package says of its licence: as an expression, in its classifiers, or in a line of its own."""
+    """Return the licence from a package's metadata: its licence expression, its classifiers or its licence file."""
     try:
         about = metadata.metadata(need.name)
     except metadata.PackageNotFoundError:
         if need.marker is not None and not need.marker.evaluate():
             return "not needed here"
-        sys.exit(f'expected every dependency to be installed, {need.name} is not; try: pip install -e ".[test]"')
+        sys.exit(f'the dependency {need.name} is not installed; run: pip install -e ".[test]"')
     classified = [c.rpartition(" :: ")[2] for c in about.get_all("Classifier") or [] if c.startswith("License ::")]
     said = about["License-Expression"] or ", ".join(classified) or (about["License"] or "").strip().split("\n")[0]
     return said or _first_line_of_its_file(need.name) or "does not say"

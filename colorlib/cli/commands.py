@@ -52,7 +52,7 @@ STOPPED = 130
 NAMED_FAILURES = 5
 
 
-def _refuse_file(folder: Path) -> None:
+def _refuse_file(folder: Path, flag: str = "--out") -> None:
     """Raise ColorlibError if the folder to write into, or a folder above it, is a file.
 
     Without this check the error would appear only after the work is done: after every photograph has been coloured, or
@@ -60,7 +60,16 @@ def _refuse_file(folder: Path) -> None:
     """
     for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():
-            raise ColorlibError(f"{printable(path)} is a file; choose another folder as --out")
+            raise ColorlibError(f"{printable(path)} is a file; choose another folder as {flag}")
+
+
+def _refuse_folder(file: Path, flag: str, example: str) -> None:
+    """Raise ColorlibError if the file to write is a folder, or would be inside a file. An existing file is replaced."""
+    if file.is_dir():
+        raise ColorlibError(
+            f"{printable(file)} is a folder, but {flag} is the file to write, for example {printable(file / example)}"
+        )
+    _refuse_file(file.parent, flag)
 
 
 # --- train and resume ----------------------------------------------------------------------------------------
@@ -379,6 +388,10 @@ def evaluate(flags: EvaluateFlags) -> int:
         raise ValueError("--weights names no weights to evaluate; try --weights default")
     if flags.sheet is not None and flags.sheet.suffix.lower() != ".png":
         raise ValueError(f"--sheet must be the name of a .png file, got {flags.sheet}")
+    if flags.sheet is not None:
+        _refuse_folder(flags.sheet, "--sheet", "sheet.png")
+    if flags.csv is not None:
+        _refuse_folder(flags.csv, "--csv", "table.csv")
     models = {name: Colorizer.load(name, flags.device) for name in flags.weights}
     size = next(iter(models.values())).recipe.size if flags.size is None else flags.size
     source = open_source(flags.data, size, flags.split)
@@ -480,13 +493,7 @@ def export(flags: ExportFlags) -> int:
     """Write a generator as an ONNX file, and say how much its results differ from torch's."""
     from colorlib.cli.export import export_onnx
 
-    # Exporting takes many seconds, so the path is checked first. An existing file is replaced.
-    if flags.out.is_dir():
-        raise ColorlibError(
-            f"{printable(flags.out)} is a folder, but --out is the file to write, "
-            f"for example {printable(flags.out / 'model.onnx')}"
-        )
-    _refuse_file(flags.out.parent)
+    _refuse_folder(flags.out, "--out", "model.onnx")
     done = export_onnx(Colorizer.load(flags.weights, "cpu"), flags.out)
     say(
         f"{flags.out}: {done['bytes'] / 1e6:.1f} MB; its results differ from those of torch by at most "

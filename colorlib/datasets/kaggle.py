@@ -26,8 +26,7 @@ from torch.nn.functional import interpolate
 from colorlib.color import lab_to_rgb, to_uint8
 from colorlib.datasets.base import check_indices, description, digest
 from colorlib.datasets.lightness import Evidence, Lightness, evidence, luma_to_lightness
-from colorlib.errors import DataError
-from colorlib.images import one_line
+from colorlib.errors import DataError, one_line
 
 GET_IT = "kaggle datasets download shravankumar9892/image-colorization --unzip -p PATH"
 PARTS = ("ab1.npy", "ab2.npy", "ab3.npy")

@@ -352,6 +352,9 @@ def test_a_file_as_the_runs_folder_is_refused_before_the_data_are_read(
         ("demo --overwrite --out taken.txt", "taken.txt is a file; choose another folder as --out"),
         ("export --out taken.txt/model.onnx", "taken.txt is a file; choose another folder as --out"),
         ("export --out folder", "folder is a folder, but --out is the file to write"),
+        ("evaluate --weights l1 --csv folder", "folder is a folder, but --csv is the file to write"),
+        ("evaluate --weights l1 --csv taken.txt/a.csv", "taken.txt is a file; choose another folder as --csv"),
+        ("evaluate --weights l1 --sheet taken.txt/a.png", "taken.txt is a file; choose another folder as --sheet"),
     ],
 )
 def test_an_output_that_cannot_be_written_is_refused_before_any_work(
