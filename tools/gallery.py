@@ -1,4 +1,4 @@
-"""Make the photographs of colorlib/gallery from the packages that contain them, and compare them with other pictures.
+"""Make the photographs of colorlib/gallery from the packages that contain them, and compare them with other images.
 
     pip download --no-deps -d PACKAGES scikit-image scikit-learn mahotas
     pip download --no-deps -d PACKAGES --python-version 3.10 --only-binary :all: "scipy<1.10"
@@ -37,7 +37,9 @@ from colorlib.images import read_image
 
 GALLERY = Path(__file__).parent.parent / "colorlib" / "gallery"
 LONG_SIDE = 640
-Points = tuple[Float32[np.ndarray, "n 2"], UInt8[np.ndarray, "n 32"]]  # places and their descriptors
+Points = tuple[
+    Float32[np.ndarray, "n 2"], UInt8[np.ndarray, "n 32"]
+]  # coordinates of the keypoints, and their descriptors
 JPEG = {"quality": 87, "subsampling": 0, "optimize": True, "progressive": True}
 BACKGROUNDS, AVATARS = "usr/share/backgrounds", "usr/share/plasma/avatars/photos"
 THEME = "usr/share/wordpress/wp-content/themes/twentytwentyfour/assets/images"
@@ -80,7 +82,7 @@ def main() -> None:
 
 
 def make(packages: Path) -> None:
-    """Write all photographs, at most `LONG_SIDE` px on the long side, and print their size together."""
+    """Write all photographs, at most `LONG_SIDE` px on the long side, and print their total size."""
     with tempfile.TemporaryDirectory() as folder:
         unpack(packages, Path(folder))
         for name, original in ORIGINALS.items():
@@ -101,7 +103,7 @@ def unpack(packages: Path, folder: Path) -> None:
 
 
 def open_original(path: Path) -> Image.Image:
-    """The original as upright sRGB. SciPy's raccoon is stored as compressed bytes of 768 x 1024 pixels."""
+    """Open the original as upright sRGB. SciPy's raccoon is stored as compressed bytes of 768 x 1024 pixels."""
     if path.suffix == ".dat":
         return Image.frombytes("RGB", (1024, 768), bz2.decompress(path.read_bytes()))
     return load(path)
@@ -130,7 +132,7 @@ def compare(photos: Path) -> None:
 
 
 def views(image: Image.Image) -> Iterator[Image.Image]:
-    """The whole picture and its central square."""
+    """Return the whole image and its central square."""
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     yield image
@@ -138,13 +140,13 @@ def views(image: Image.Image) -> Iterator[Image.Image]:
 
 
 def difference_hash(image: Image.Image) -> Bool[np.ndarray, " 64"]:
-    """For 8 x 8 places: is the picture brighter than at the place to the left?"""
+    """Return the difference hash: for 8 x 8 cells, whether the cell is brighter than its left neighbour."""
     values = grey(image, (9, 8))
     return (values[:, 1:] > values[:, :-1]).ravel()
 
 
 def find_points(image: Image.Image) -> Points:
-    """ORB's places of interest, with their descriptors, in the grey picture of at most 256 px on its short side."""
+    """Return the ORB keypoints and descriptors of the grey image, at most 256 px on its short side."""
     scale = min(1.0, 256 / min(image.size))
     size = (round(scale * image.width), round(scale * image.height))
     places, descriptors = cv2.ORB_create(250, fastThreshold=10).detectAndCompute(grey(image, size), None)
@@ -152,7 +154,7 @@ def find_points(image: Image.Image) -> Points:
 
 
 def common_points(one: Points, other: Points) -> int:
-    """How many places of interest lie at the same places in both pictures, after a shift, a rotation and a scaling."""
+    """Return how many keypoints of the images match after a shift, a rotation and a scaling."""
     if len(one[0]) < 2 or len(other[0]) < 2:
         return 0
     pairs = cv2.BFMatcher(cv2.NORM_HAMMING).knnMatch(one[1], other[1], k=2)
@@ -166,7 +168,7 @@ def common_points(one: Points, other: Points) -> int:
     _, inside = cv2.estimateAffinePartial2D(from_here, to_there, ransacReprojThreshold=4)
     if inside is None:
         return 0
-    # In a picture of few places, such as a clear sky, many places of the other picture match the same one.
+    # In an image with few keypoints, such as a clear sky, many keypoints of the other image match the same one.
     return len(np.unique(to_there[inside.ravel() == 1], axis=0))
 
 

@@ -1,4 +1,4 @@
-"""Folders that Kaggle's own tool can push: `python tools/kaggle.py NAME [--out DIR] [--internet]` (make kaggle).
+"""Write folders that Kaggle's own tool can push: `python tools/kaggle.py NAME [--out DIR] [--internet]` (make kaggle).
 
 dist/kaggle/NN_name holds a notebook and its kernel-metadata.json, dist/kaggle/dataset the course's wheel and the small
 packages that Kaggle lacks, so that notebooks run there without internet. NAME is your user name on Kaggle. Nothing is
@@ -19,28 +19,28 @@ from pathlib import Path
 from build_wheel import LACKING, ROOT, BuildError, build_wheel
 from packaging.requirements import Requirement
 
-T4_TWICE = "NvidiaTeslaT4"  # Kaggle's name for its "GPU T4 x2"; it lends no single one
+T4_TWICE = "NvidiaTeslaT4"  # Kaggle's name for "GPU T4 x2"; Kaggle does not offer a single T4
 PHOTOGRAPHS = "shravankumar9892/image-colorization"
 DATASET = "Colorization course wheels"
-PYTHON = "3.12"  # Kaggle's
-# What these need in turn and Kaggle has.
+PYTHON = "3.12"  # the version on Kaggle
+# Indirect dependencies that Kaggle has installed.
 THERE = ("numpy", "packaging", "torch", "typing-extensions", "setuptools")
 TRAINS = re.compile(r"\b(train_run|Trainer|torchrun_command|Laboratory|optim\.\w+)\(")
 USER = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 def slug(title: str) -> str:
-    """Kaggle's address of a title: lower case, hyphens for what is neither letter nor digit."""
+    """Return Kaggle's address for a title: lower case, with a hyphen for each group of other characters."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def title_of(stem: str) -> str:
-    """The title on Kaggle of a notebook: the address must follow from it, so it has letters, digits and spaces only."""
+    """Return a notebook's title on Kaggle: letters, digits and spaces alone, so that `slug` gives its address."""
     return f"Colorization course {stem.replace('_', ' ')}"
 
 
 def kernel_metadata(stem: str, full: str, user: str, *, internet: bool) -> dict[str, object]:
-    """What kernel-metadata.json says; `full` is the code that the notebook runs in full mode only."""
+    """Return the content of kernel-metadata.json. `full` is the code that the notebook runs only in full mode."""
     gpu = bool(TRAINS.search(full))
     sources = [f"{user}/{slug(DATASET)}"]
     if ".photographs(" in full:
@@ -62,10 +62,10 @@ def kernel_metadata(stem: str, full: str, user: str, *, internet: bool) -> dict[
 
 
 def write_kernels(folder: Path, user: str, *, internet: bool) -> list[dict[str, object]]:
-    """A folder for each notebook, without outputs: Kaggle runs it. Raises FileNotFoundError where none is stored."""
+    """Write a folder for each notebook, without outputs. Raises FileNotFoundError if no notebooks have been built."""
     paths = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     if not paths:
-        raise FileNotFoundError("expected stored notebooks, got none; run: make notebooks")
+        raise FileNotFoundError("the folder notebooks has no built notebooks; run: make notebooks")
     written = []
     for path in paths:
         notebook = json.loads(path.read_text(encoding="utf-8"))
@@ -85,13 +85,13 @@ def write_kernels(folder: Path, user: str, *, internet: bool) -> list[dict[str, 
 
 
 def write_dataset(folder: Path, user: str) -> list[Path]:
-    """The wheels and what Kaggle wants to know about them. Raises BuildError."""
+    """Write the wheels and the metadata of the data set. Raises BuildError."""
     build_wheel(folder)
     download(folder)
     about = {
         "title": DATASET,
         "id": f"{user}/{slug(DATASET)}",
-        "subtitle": "The course's package, and what Kaggle lacks of its needs",
+        "subtitle": "The course's package, and the dependencies that Kaggle lacks",
         "description": "Attach it to a notebook of the course, and its first cell installs from here.",
         "licenses": [{"name": "other"}],
     }
@@ -100,7 +100,7 @@ def write_dataset(folder: Path, user: str) -> list[Path]:
 
 
 def small_packages() -> list[str]:
-    """What Kaggle lacks, with all that this needs in turn, in the versions that are installed here."""
+    """Return the packages that Kaggle lacks and their dependencies, in the versions that are installed here."""
     found, waiting = {}, list(LACKING)
     while waiting:
         name = waiting.pop()
@@ -114,13 +114,13 @@ def small_packages() -> list[str]:
 
 
 def download(folder: Path) -> None:
-    """Fetch the wheels of the small packages, for Kaggle's Python. Raises BuildError."""
+    """Download the wheels of the small packages for Kaggle's Python version. Raises BuildError."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     command += ["--python-version", PYTHON, "--dest", str(folder), *small_packages()]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         complaint = (done.stderr.strip() or "no reason given").splitlines()[-1]
-        raise BuildError(f"the packages that Kaggle lacks could not be fetched: {complaint}; is there a network?")
+        raise BuildError(f"the packages that Kaggle lacks could not be downloaded: {complaint}; check the network")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -130,7 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--internet", action="store_true", help="let the notebooks use the internet")
     asked = parser.parse_args(arguments)
     if not USER.fullmatch(asked.user):
-        print(f"expected your user name on Kaggle, got {asked.user!r}; try: make kaggle USER=name", file=sys.stderr)
+        print(f"{asked.user!r} is not a user name on Kaggle; run: make kaggle USER=name", file=sys.stderr)
         return 2
     try:
         shutil.rmtree(asked.out, ignore_errors=True)

@@ -48,7 +48,7 @@ PAGES = (ROOT / "README.md", ROOT / "colorlib" / "weights" / "README.md")
 
 
 def measure(photos: Path, device: str) -> dict[str, pd.DataFrame]:
-    """The table of each set's test split, with a row for each of the shipped weights, grey and untrained."""
+    """Return the table of each set's test split, with a row for each of the shipped weights, grey and untrained."""
     models = {name: Colorizer.load(name, device) for name in shipped_weights()}
     return {
         name: evaluate(models, open_source(f"folder:{photos / name}", SIZE, "test"), device=device) for name in SETS
@@ -56,7 +56,7 @@ def measure(photos: Path, device: str) -> dict[str, pd.DataFrame]:
 
 
 def table_lines(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """A Markdown table with a row for each set and model."""
+    """Return a Markdown table with a row for each set and model."""
     lines = ["| test photographs | | PSNR, dB | CIEDE2000 | chroma ratio |", "|---|---|---|---|---|"]
     for name, table in tables.items():
         n = int(table["n"].iloc[0])
@@ -68,7 +68,7 @@ def table_lines(tables: dict[str, pd.DataFrame]) -> list[str]:
 
 
 def draw(device: str) -> bytes:
-    """The PNG of a grid: a photograph in each row; grey, each of the shipped weights and the truth in columns."""
+    """Return the PNG of a grid with a photograph in each row, and columns for grey, each shipped weights and the truth."""
     photographs = [Image.fromarray(getattr(skimage.data, name)()) for name in SHOWN]
     true = torch.stack([torch.from_numpy(square(photograph, SIDE)) for photograph in photographs])
     columns = {"without colour": grey_image(split_lab(to_float(true))[0])}
@@ -83,7 +83,7 @@ def draw(device: str) -> bytes:
 
 
 def about() -> dict[str, object]:
-    """The hashes of the measured weights (a test compares them with the package), and the versions that were used."""
+    """Return the hashes of the measured weights, which a test compares with the package, and the versions used."""
     weights = {name: ROOT / "colorlib" / "weights" / f"{name}.safetensors" for name in shipped_weights()}
     return {
         "sha256": {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in weights.items()},

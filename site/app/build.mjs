@@ -1,4 +1,5 @@
-// node build.mjs [MODEL] [OUT]: the page as static files. MODEL is the folder that export_pipeline.py wrote.
+// node build.mjs [MODEL] [OUT]: write the page to OUT as static files.
+// MODEL is the folder that export_pipeline.py wrote.
 
 import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
@@ -34,7 +35,7 @@ for (const [from, to] of [
 ]) {
   await cp(from, join(out, to), { recursive: true });
 }
-console.log(`${out}: the page; serve it with: python -m http.server --directory ${out}`);
+console.log(`The page is in ${out}. Serve it with: python -m http.server --directory ${out}`);
 
 function escape(words) {
   return words.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);

@@ -1,13 +1,17 @@
 """Write the two ONNX files that the page in the browser runs: `python site/app/export_pipeline.py` (make app).
 
-Together they compute what `Colorizer.colorize` computes between two 8-bit pictures, except for the shrinking:
+Together they compute what `Colorizer.colorize` computes for an 8-bit photograph, except that the page itself shrinks
+the photograph to the network's resolution:
 
-`network.onnx`: from `rgba` (uint8, height, width, 4), the photograph shrunk to `network_size`, to `maps`.
-`join.onnx`: from `rgba`, some rows of the photograph itself, `maps`, and the floats `top` (number of the first row),
-`height` (of the photograph) and `strength` (0..1, scales the chroma), to the coloured rows `coloured`.
-`pipeline.json`: what the page needs to know besides: sizes, the weights and their licence, the mark for metadata.
+`network.onnx`: the input `rgba` (uint8, height, width, 4) is the photograph shrunk to `network_size`. The output is
+`maps`, from which ab can be computed at any resolution.
+`join.onnx`: the inputs are `rgba` (some rows of the photograph in full resolution), `maps`, and the floats `top` (the
+index of the first of these rows), `height` (of the photograph) and `strength` (0..2, multiplies ab). The output is
+`coloured`, the coloured rows. A colour outside the sRGB gamut, which is frequent at a strength above 1, is replaced by
+a colour of the same lightness and hue with less chroma.
+`pipeline.json`: the other facts that the page needs: sizes, the weights and their licence, the mark for the metadata.
 
-Nothing is written unless onnxruntime colours two test pictures as torch does.
+The files are written only if onnxruntime colours two test images as torch does, at strength 1 and at the largest one.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ from colorlib.errors import ColorlibError
 from colorlib.inference import (
     MARK,
     MAX_ASPECT,
+    MAX_STRENGTH,
     REDUCING_GAP,
     Colorizer,
     mark,
@@ -45,18 +50,19 @@ from colorlib.inference import (
 from colorlib.upsampling import BAND_PIXELS, ChromaField
 
 MODEL = Path(__file__).parent / "model"
-# Largest difference to `Colorizer.colorize` that is accepted, in 8-bit levels.
+# The largest accepted difference from the result of `Colorizer.colorize`, in levels of 255.
 LEVELS = 2
-# A photograph of so many pixels (8000 x 4194) is the largest that a tab of a browser has memory for.
+# The largest photograph in pixels (for example 8000 x 4194) for which the tab of a browser has enough memory.
 MAX_PIXELS = 2**25
-# A tensor of fewer values is not worth the node that converts it back to single precision.
+# Smaller tensors stay in single precision, because the node that converts a tensor back would need more space than
+# half precision saves.
 SMALLEST_HALF = 256
 
 
 class PhotographToMaps(nn.Module):
-    """The first file: the `ChromaField` that the generator predicts for a photograph, as maps of four channels.
+    """The content of network.onnx: predict the `ChromaField` of a photograph as maps of four channels.
 
-    The photograph has been shrunk to the generator's resolution. Its alpha channel is ignored.
+    The input is the photograph shrunk to the generator's resolution. Its alpha channel is ignored.
     """
 
     def __init__(self, generator: nn.Module) -> None:
@@ -70,7 +76,7 @@ class PhotographToMaps(nn.Module):
 
 
 class JoinRows(nn.Module):
-    """The second file: some rows of a photograph in the colours of the maps. Lightness and alpha stay as they are."""
+    """The content of join.onnx: colour some rows of a photograph with the maps. Lightness and alpha do not change."""
 
     def forward(self, rgba: Tensor, maps: Tensor, top: Tensor, height: Tensor, strength: Tensor) -> Tensor:
         rows, width = rgba.shape[:2]
@@ -81,14 +87,15 @@ class JoinRows(nn.Module):
 
 
 def as_batch(rgba: Tensor) -> Tensor:
-    """(h, w, 4) to (1, 3, h, w)."""
+    """Drop alpha and turn (h, w, 4) into a batch (1, 3, h, w)."""
     return rgba[..., :3].permute(2, 0, 1).unsqueeze(0)
 
 
 def linear_light(lab: Tensor) -> Tensor:
-    """`upsampling.linear_light` without an index of the pixels outside the gamut, which an ONNX graph cannot have.
+    """Compute `upsampling.linear_light` without selecting the pixels outside the gamut by an index.
 
-    Chroma is reduced everywhere, and the result is used where the colour is outside.
+    The number of these pixels differs from photograph to photograph, and the ONNX graph cannot express that.
+    Therefore the chroma of all pixels is reduced, and the result is used only where the colour is outside the gamut.
     """
     linear, reduced = (color.xyz_to_linear(color.lab_to_xyz(x)) for x in (lab, upsampling.reduce_chroma(lab)))
     return torch.where(color.in_gamut_linear(linear).unsqueeze(1), linear, reduced)
@@ -97,8 +104,8 @@ def linear_light(lab: Tensor) -> Tensor:
 def export_pipeline(colorizer: Colorizer, folder: Path) -> dict[str, Any]:
     """Write `network.onnx`, `join.onnx` and `pipeline.json` into `folder`.
 
-    Weights that half precision holds exactly are stored in half precision. Returns `max_difference` (levels, of
-    pictures coloured by onnxruntime and by torch) and `bytes` of all files.
+    Weights that half precision represents exactly are stored in half precision. Returns `max_difference`, the largest
+    difference in levels between test images coloured by onnxruntime and by torch, and `bytes`, the size of all files.
 
     Raises ColorlibError if the extra `export` is not installed, torch cannot export the model, or the results differ
     by more than LEVELS.
@@ -113,7 +120,9 @@ def export_pipeline(colorizer: Colorizer, folder: Path) -> dict[str, Any]:
         (work / "pipeline.json").write_text(json.dumps(facts(colorizer, work), indent=1) + "\n", encoding="utf-8")
         difference = largest_difference(colorizer, work)
         if difference > LEVELS:
-            raise ColorlibError(f"onnxruntime and torch differ by {difference} levels, expected {LEVELS} at most")
+            raise ColorlibError(
+                f"the colours of onnxruntime and torch differ by {difference} of 255 levels; {LEVELS} are allowed"
+            )
         written = [file.replace(folder / file.name) for file in sorted(work.iterdir())]
     return {"max_difference": difference, "bytes": sum(file.stat().st_size for file in written)}
 
@@ -122,7 +131,8 @@ def network_program(colorizer: Colorizer) -> ONNXProgram:
     side = colorizer.recipe.size
     rgba = torch.zeros(side, side + 32, 4, dtype=torch.uint8)
     module, dynamic = PhotographToMaps(colorizer.generator).eval(), {"rgba": {0: "height", 1: "width"}}
-    # The optimiser would multiply the batch norms into the weights, which half precision then no longer holds exactly.
+    # The optimiser would multiply the batch norms into the weights. Half precision could then no longer represent the
+    # weights exactly.
     return to_onnx(module, {"rgba": rgba}, dynamic, "maps", optimize=False)
 
 
@@ -131,12 +141,12 @@ def join_program() -> ONNXProgram:
     inputs |= {"top": torch.tensor(3.0), "height": torch.tensor(14.0), "strength": torch.tensor(1.0)}
     dynamic = {"rgba": {0: "rows", 1: "width"}, "maps": {2: "map_height", 3: "map_width"}}
     module = JoinRows().eval()
-    module(**inputs)  # computes the tables of `upsampling`: the exporter would trace how they are made
+    module(**inputs)  # computes the cached tables of `upsampling`; otherwise the exporter would trace their computation
     return to_onnx(module, inputs, dynamic, "coloured")
 
 
 def save_small(program: ONNXProgram, path: Path) -> None:
-    """Save with weights in half precision where that loses nothing, and nodes that convert them back."""
+    """Save the model. Where half precision is exact, store it, and add a node that converts it to single precision."""
     import onnx
 
     save(program, path)
@@ -159,7 +169,7 @@ def save_small(program: ONNXProgram, path: Path) -> None:
 
 
 def facts(colorizer: Colorizer, folder: Path) -> dict[str, Any]:
-    """The content of pipeline.json: every constant of Python that the page uses."""
+    """Return the content of pipeline.json: every constant of the Python code that the page uses."""
     return {
         "weights": colorizer.name,
         "licence": licence(colorizer.name) if colorizer.name in shipped_weights() else None,
@@ -175,7 +185,10 @@ def facts(colorizer: Colorizer, folder: Path) -> dict[str, Any]:
 
 
 def licence(name: str) -> str:
-    """The licence in the model card. Raises ColorlibError if there is none: such weights must not be passed on."""
+    """Return the licence that the model card states. Raises ColorlibError if the card has no such line.
+
+    Weights without a licence must not be distributed with the page.
+    """
     card = (resources.files("colorlib") / "weights" / "README.md").read_text(encoding="utf-8")
     line = re.search(r"^\| Licence of the weights \| (.+?) \|$", card, re.MULTILINE)
     if line is None:
@@ -184,18 +197,20 @@ def licence(name: str) -> str:
 
 
 def largest_difference(colorizer: Colorizer, folder: Path) -> int:
-    """The largest difference to `colorize`, in levels, over a wide and a narrow picture of noise with alpha."""
+    """Return the largest difference in levels from `colorize` for a wide and a narrow image of noise with alpha."""
     rng, side = make_rng("export"), colorizer.recipe.size
     differences = []
     for height, width in ((2 * side + 3, 3 * side + 1), (side - 1, side // 2)):
-        picture = torch.randint(0, 256, (height, width, 4), generator=rng, dtype=torch.uint8).numpy()
-        expected = np.asarray(colorizer.colorize(picture)).astype(int)
-        differences.append(np.abs(run_pipeline(folder, picture, side, rows=height // 2) - expected).max())
+        noise = torch.randint(0, 256, (height, width, 4), generator=rng, dtype=torch.uint8).numpy()
+        for strength in (1.0, MAX_STRENGTH):
+            expected = np.asarray(colorizer.colorize(noise, strength=strength)).astype(int)
+            got = run_pipeline(folder, noise, side, rows=height // 2, strength=strength)
+            differences.append(np.abs(got - expected).max())
     return int(max(differences))
 
 
 def run_pipeline(folder: Path, rgba: np.ndarray, size: int, *, rows: int, strength: float = 1.0) -> np.ndarray:
-    """Colour a picture as the page does: shrink it, run the network once, join `rows` rows at a time."""
+    """Colour an image as the page does: shrink it, run the network once, then colour `rows` rows at a time."""
     network, join = (open_session(folder / name) for name in ("network.onnx", "join.onnx"))
     height, width = rgba.shape[:2]
     small = shrink(np.ascontiguousarray(rgba[..., :3]), network_size(height, width, size))
@@ -218,7 +233,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (ColorlibError, OSError, ValueError) as error:
         print(f"export_pipeline: {error}", file=sys.stderr)
         return 2
-    print(f"{args.out}: {done['bytes'] / 1e6:.1f} MB, at most {done['max_difference']} of 255 levels from torch")
+    print(
+        f"Wrote {done['bytes'] / 1e6:.1f} MB to {args.out}. "
+        f"The colours differ by at most {done['max_difference']} of 255 levels from torch"
+    )
     return 0
 
 

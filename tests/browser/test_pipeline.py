@@ -1,4 +1,4 @@
-"""The two ONNX files of the page compute together what `Colorizer.colorize` computes, or they are not written."""
+"""Test that the two ONNX files of the page together equal `Colorizer.colorize`, and are not written otherwise."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RECIPE = Recipe(name="small", generator="unet", size=16, width=4, depth=2, steps
 
 @pytest.fixture(scope="module")
 def pipeline() -> ModuleType:
-    """site/app/export_pipeline.py. The join is the same for every colorizer and is exported once for all tests."""
+    """Load site/app/export_pipeline.py. All tests share one join.onnx, because it is the same for every colorizer."""
     module = load(APP / "export_pipeline.py", "export_pipeline")
     module.join_program = functools.cache(module.join_program)
     return module
@@ -37,7 +37,7 @@ def pipeline() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def colorizer() -> Colorizer:
-    """Weights scaled up until an untrained network fills the range of tanh: an error is then visible."""
+    """Return an untrained colorizer with weights scaled up to fill the range of tanh, so that an error is visible."""
     generator = build_generator(RECIPE, torch.Generator().manual_seed(0))
     with torch.no_grad():
         for parameter in generator.parameters():
@@ -53,7 +53,7 @@ def written(pipeline, colorizer, tmp_path_factory) -> tuple[Path, dict]:
 
 
 @pytest.mark.parametrize(("height", "width"), [(61, 83), (90, 17), (16, 16), (5, 9), (7, 120), (1, 1)])
-@pytest.mark.parametrize("strength", [1.0, 0.4])
+@pytest.mark.parametrize("strength", [1.0, 0.4, 2.0])
 def test_the_files_equal_colorize(pipeline, colorizer, written, height, width, strength):
     rgba = np.random.default_rng(height).integers(0, 256, (height, width, 4), dtype=np.uint8)
     expected = np.asarray(colorizer.colorize(rgba, strength=strength)).astype(int)
@@ -71,7 +71,7 @@ def test_without_strength_the_picture_is_grey(pipeline, written):
 
 
 def test_linear_light_everywhere_is_that_of_the_library(pipeline):
-    """Inside the gamut, at its edge and far outside."""
+    """Check random colours inside the gamut, at its edge and far outside."""
     lab = torch.rand(1, 3, 50, 40, generator=torch.Generator().manual_seed(0)) * 200 - 100
     lab[:, 0] = lab[:, 0].abs()
     torch.testing.assert_close(pipeline.linear_light(lab), pipeline.upsampling.linear_light(lab), atol=1e-6, rtol=0)

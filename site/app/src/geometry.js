@@ -1,13 +1,13 @@
-// Sizes, as `colorlib.inference.network_size` has them.
+// Computes the network's input size as `colorlib.inference.network_size` does.
 
-/** Python's `round`: halves go to the even neighbour. */
+/** Round as Python's `round` does: a half is rounded to the even neighbour. */
 export function roundHalfEven(x) {
   const down = Math.floor(x);
   if (x - down !== 0.5) return Math.round(x);
   return down % 2 === 0 ? down : down + 1;
 }
 
-/** Width and height at which the network sees a photograph. `facts` are those of pipeline.json. */
+/** Return the width and height of the network's input for a photograph. `facts` is the content of pipeline.json. */
 export function networkSize({ width, height }, facts) {
   const short = Math.min(height, width);
   const long = Math.max(height, width);

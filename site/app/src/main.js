@@ -1,4 +1,4 @@
-// The page: what the visitor does goes to the worker, what the worker says is shown.
+// The page: sends the visitor's actions to the worker (worker.js) and shows the worker's results.
 
 const element = (id) => document.getElementById(id);
 const [stage, invite, compare, split] = ["stage", "invite", "compare", "split"].map(element);
@@ -8,14 +8,16 @@ const shown = { before: element("before"), after: element("after") };
 
 let worker = null;
 let size = null;
-let opening = ""; // name of the file that the worker reads
+let opening = ""; // name of the file that the worker is reading
 let savedName = "";
 
 start();
 
 function start() {
   if (location.protocol === "file:") {
-    return complain("Opened from the disk, a page may not load its model: serve this folder, with python -m http.server.");
+    return complain(
+      "A page that is opened from the disk cannot load its model. Serve this folder with: python -m http.server",
+    );
   }
   worker = new Worker("worker.js", { type: "module" });
   worker.onmessage = ({ data }) => hear(data);
@@ -23,7 +25,7 @@ function start() {
   listen();
 }
 
-// ------------------------------------------------------------------------------------------------ what is done here
+// ------------------------------------------------------------------------------------------------ actions of the visitor
 
 function listen() {
   file.addEventListener("change", () => {
@@ -39,7 +41,7 @@ function listen() {
     percent.value = `${strength.value} %`;
     complain("");
     state("working");
-    worker.postMessage({ strength: strength.value / 100 });
+    worker.postMessage({ strength: strength.value / 100 }); // 0..2, as in colorlib
   });
   save.addEventListener("click", () => {
     state("saving");
@@ -60,7 +62,7 @@ function listenToDrops() {
     document.body.classList.remove("dropping");
     const [dropped] = event.dataTransfer.files;
     if (dropped) open(dropped);
-    else complain("That was no file: drop a photograph from a folder of your computer.");
+    else complain("This was not a file. Drop a photograph from a folder of your computer.");
   });
 }
 
@@ -86,7 +88,7 @@ function showSplit() {
   split.setAttribute("aria-valuetext", `${split.value} % photograph, ${100 - split.value} % coloured`);
 }
 
-// ------------------------------------------------------------------------------------------------ what the worker says
+// ------------------------------------------------------------------------------------------------ messages from the worker
 
 function hear(message) {
   if ("loading" in message) progress.value = message.loading;
@@ -135,12 +137,12 @@ function download(blob) {
   link.download = savedName;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  if (document.body.dataset.state !== "saving") return; // it has gone on to other things
+  if (document.body.dataset.state !== "saving") return; // the visitor has started something else meanwhile
   say(`Saved as ${savedName}`);
   state("done");
 }
 
-/** State: empty, working, saving or done. Only a finished picture can be saved. */
+/** Set the state of the page: empty, working, saving or done. Only a finished photograph can be saved. */
 function state(name) {
   document.body.dataset.state = name;
   save.disabled = name !== "done" || !size;
@@ -150,7 +152,7 @@ function say(news) {
   status.textContent = news;
 }
 
-/** What went wrong stays until the visitor does something else. */
+/** Show an error message. It remains visible until the visitor does something else. */
 function complain(trouble) {
   problem.textContent = trouble;
   if (trouble) say("");

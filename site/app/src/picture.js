@@ -1,16 +1,16 @@
-// From a file to pixels, and from pixels to what a page can show.
+// Reads a file into pixels, and turns pixels into bitmaps that a page can show.
 
 import { pngSize, readPngWithAlpha } from "./png.js";
 
-/** What is wrong, in words for the page. */
+/** An error whose message is shown to the visitor. */
 export class Problem extends Error {}
 
-/** {width, height, data}: four bytes a pixel, sRGB, upright. Throws Problem. */
+/** Read a file as {width, height, data}: upright, sRGB, four bytes per pixel. Throws Problem. */
 export async function readPicture(file, maxPixels) {
   const name = file.name || "the file";
   if (file.size === 0) throw new Problem(`Cannot read ${name}: the file is empty.`);
   const head = pngSize(new Uint8Array(await file.slice(0, 24).arrayBuffer()));
-  if (head) checkSize(head, name, maxPixels); // before anything is unpacked
+  if (head) checkSize(head, name, maxPixels); // before the file is decompressed
   return (head && (await tryPng(file))) || decode(file, name, maxPixels);
 }
 
@@ -27,7 +27,7 @@ async function tryPng(file) {
   try {
     return await readPngWithAlpha(new Uint8Array(await file.arrayBuffer()));
   } catch {
-    return null; // damaged: let the browser say so
+    return null; // damaged: the browser then tries to read the file and reports the error
   }
 }
 
@@ -55,7 +55,7 @@ function pixelsOf(bitmap) {
   return { width, height, data: canvas.getImageData(0, 0, width, height).data };
 }
 
-/** The picture as an ImageBitmap of at most `pixels` pixels. */
+/** Return the photograph as an ImageBitmap of at most `pixels` pixels. */
 export function toBitmap(picture, pixels) {
   const size = fit(picture, pixels);
   const image = new ImageData(picture.data, picture.width, picture.height);
@@ -63,7 +63,7 @@ export function toBitmap(picture, pixels) {
   return createImageBitmap(image, { resizeWidth: size.width, resizeHeight: size.height, resizeQuality: "high" });
 }
 
-/** The picture in at most `pixels` pixels, to be worked on quickly. */
+/** Return a copy of at most `pixels` pixels, which can be coloured quickly. */
 export async function smaller(picture, pixels) {
   if (picture.width * picture.height <= pixels) return picture;
   const bitmap = await toBitmap(picture, pixels);

@@ -1,16 +1,16 @@
-// The two halves of the colorizer (see colorlib/export.py), run by ONNX Runtime.
+// Runs the two ONNX files of the colorizer (written by export_pipeline.py) with ONNX Runtime.
 
 import * as ort from "onnxruntime-web/wasm";
 import { networkSize } from "./geometry.js";
 import { resize } from "./resample.js";
 
-// A static file server does not send the headers that threads of WebAssembly need.
+// One thread, because threads of WebAssembly need HTTP headers that a static file server does not send.
 ort.env.wasm.numThreads = 1;
 ort.env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", self.location.href).href };
 ort.env.logLevel = "error";
 
 export class Pipeline {
-  /** `report(share)` is told how much has been loaded, 0..1. */
+  /** Load both files. `report(share)` is called with the share of the bytes loaded so far, 0..1. */
   static async load(report) {
     const pipeline = new Pipeline();
     const folder = new URL("model/", self.location.href);
@@ -27,7 +27,7 @@ export class Pipeline {
     return pipeline;
   }
 
-  /** What the network says of a picture: its maps, a tensor. */
+  /** Run the network on a photograph and return its maps: a tensor from which `colour` computes ab at any size. */
   async look(picture) {
     const size = networkSize(picture, this.facts);
     const same = size.width === picture.width && size.height === picture.height;
@@ -35,7 +35,10 @@ export class Pipeline {
     return (await this.network.run({ rgba: pixels(small, 0, small.height) })).maps;
   }
 
-  /** The picture in the colours of the maps, band by band; null if `outdated()` turns true in between. */
+  /**
+   * Colour a photograph with the maps, some rows at a time. `strength` in 0..2 multiplies the predicted ab.
+   * Returns null as soon as `outdated()` is true.
+   */
   async colour(picture, maps, strength, outdated) {
     const { width, height } = picture;
     const out = new Uint8ClampedArray(4 * width * height);
@@ -63,7 +66,7 @@ function scalar(value) {
   return new ort.Tensor("float32", [value], []);
 }
 
-/** Lets the worker hear what the page has sent meanwhile. */
+/** Wait until the worker has received the messages that the page has sent meanwhile. */
 function messages() {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();

@@ -1,23 +1,26 @@
-// PNG: a reader for pictures with alpha, and a writer.
+// Reads PNG files with alpha, and writes PNG files.
 //
-// A browser's canvas multiplies colours with alpha and so forgets what is behind a transparent pixel. The network sees
-// it in Python, and it shall still be there in the file that is saved.
+// A browser's canvas multiplies colours by alpha, and so loses the colour of a transparent pixel. In Python the network
+// sees these colours, and the saved file keeps them. Therefore this module does not use a canvas.
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
-const CHANNELS = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 }; // by colour type: grey, RGB, palette, grey and alpha, RGBA
-// Chunks that say that levels are not sRGB's, or that the picture lies on its side: the browser knows what to do.
+const CHANNELS = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 }; // number of channels by colour type: grey, RGB, palette, grey and alpha, RGBA
+// A file with one of these chunks is left to the browser: it has another colour space, or an orientation tag.
 const LEFT_TO_THE_BROWSER = ["iCCP", "eXIf", "cICP"];
 
 // ------------------------------------------------------------------------------------------------------- reading
 
-/** {width, height} of a PNG's first bytes, or null for another file. */
+/** Return {width, height} from the first bytes of a PNG, or null if the file is not a PNG. */
 export function pngSize(bytes) {
   if (bytes.length < 24 || SIGNATURE.some((value, at) => bytes[at] !== value)) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   return { width: view.getUint32(16), height: view.getUint32(20) };
 }
 
-/** {width, height, data} of an 8-bit PNG with alpha that is not interlaced; null for what a browser reads as well. */
+/**
+ * Read an 8-bit PNG with alpha that is not interlaced, as {width, height, data}.
+ * Returns null for all other files, because the browser reads these correctly.
+ */
 export async function readPngWithAlpha(bytes) {
   if (!pngSize(bytes)) return null;
   const chunks = splitChunks(bytes);
@@ -32,7 +35,7 @@ export async function readPngWithAlpha(bytes) {
   return { width: head.width, height: head.height, data: toRgba(samples, type, PLTE, tRNS) };
 }
 
-/** Chunks by name; of the image data all, as a Blob. */
+/** Return the chunks by name. All chunks of image data are joined into one Blob. */
 function splitChunks(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const chunks = {};
@@ -97,7 +100,10 @@ function fromPalette(index, palette, transparency) {
   return [...palette.subarray(3 * index, 3 * index + 3), transparency[index] ?? 255];
 }
 
-/** Grey or RGB; its alpha is a channel of its own, or 0 for the one colour that `transparency` names in 16 bits. */
+/**
+ * Convert grey or RGB to RGBA. Alpha is a channel of the file, or it is 0 for the single colour that `transparency`
+ * holds in 16 bits.
+ */
 function direct(pixel, transparency) {
   const own = pixel.length % 2 === 0;
   const colour = own ? pixel.subarray(0, -1) : pixel;
@@ -107,8 +113,10 @@ function direct(pixel, transparency) {
 
 // ------------------------------------------------------------------------------------------------------- writing
 
-/** A PNG file as a Blob; with alpha only if some pixel is not opaque. `exif` is a TIFF block, `description` plain
- *  ASCII: both go into the metadata. */
+/**
+ * Write a PNG file and return it as a Blob. It has alpha only if a pixel is not opaque.
+ * `exif` (a TIFF block) and `description` (plain ASCII) are written into the metadata.
+ */
 export async function writePng({ width, height, data }, { exif, description }) {
   const channels = isOpaque(data) ? 3 : 4;
   const head = new DataView(new ArrayBuffer(13));
@@ -134,7 +142,7 @@ function isOpaque(data) {
   return true;
 }
 
-/** Each line as its difference to Paeth's prediction, which suits photographs. */
+/** Return each line as its difference from Paeth's prediction (filter 4), which compresses photographs well. */
 function filterLines(data, width, height, channels) {
   const out = new Uint8Array(height * (width * channels + 1));
   let to = 0;
@@ -153,7 +161,7 @@ function filterLines(data, width, height, channels) {
   return out;
 }
 
-/** Length, name, content, checksum. */
+/** Return a chunk: length, name, content and checksum. */
 function chunk(name, content) {
   const bytes = new Uint8Array(content.length + 12);
   const view = new DataView(bytes.buffer);

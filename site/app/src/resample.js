@@ -1,13 +1,13 @@
-// Pillow's `Image.resize(size, BICUBIC, reducing_gap=...)` for 8-bit pictures.
+// Pillow's `Image.resize(size, BICUBIC, reducing_gap=...)` for 8-bit images.
 //
-// The network must see the picture that it sees in Python. A browser's own resizing differs by several levels, and no
-// two browsers agree; this one is Pillow's level for level, or, where a version of Pillow resizes a tall picture in the
-// other order (rows before columns), within one.
+// The network must get the same input as in Python. The resizing of browsers differs from Pillow's by several levels,
+// and differs between browsers. The result of this module equals Pillow's exactly. Some versions of Pillow resize the
+// rows of a tall image before its columns; the result then differs from theirs by at most one level.
 
-const SUPPORT = 2; // of the bicubic kernel, in pixels of the smaller picture
-const PRECISION = 22; // bits behind the point: 32, less 8 for a level and 2 for the overshoot of the kernel
+const SUPPORT = 2; // radius of the bicubic kernel, in pixels of the smaller image
+const PRECISION = 22; // fractional bits of the fixed-point weights: 32 - 8 for a level - 2 for the overshoot of the kernel
 
-/** Catmull-Rom's cubic (Keys 1981, a = -1/2). */
+/** The bicubic kernel of Catmull and Rom (Keys 1981, with a = -1/2). */
 function bicubic(x) {
   const a = -0.5;
   x = Math.abs(x);
@@ -16,18 +16,18 @@ function bicubic(x) {
   return 0;
 }
 
-/** A picture is {width, height, data}, four bytes a pixel. Alpha comes back as 255. */
+/** Resize an image {width, height, data} of four bytes per pixel. The alpha of the result is 255. */
 export function resize(picture, width, height, reducingGap) {
   const factorX = Math.max(1, Math.trunc(picture.width / width / reducingGap));
   const factorY = Math.max(1, Math.trunc(picture.height / height / reducingGap));
   const reduced = factorX > 1 || factorY > 1 ? averageBlocks(picture, factorX, factorY) : picture;
-  // In pixels of the reduced picture, whose last column and row may stand for less than a whole block.
+  // The size in pixels of the reduced image. Its last column and row may be the mean of an incomplete block.
   const columns = contributions(picture.width / factorX, reduced.width, width);
   const rows = contributions(picture.height / factorY, reduced.height, height);
   return resampleRows(resampleColumns(reduced, columns), rows);
 }
 
-/** The mean of each block of pixels; blocks at the right and lower edge may be cut. */
+/** Return the mean of each block of pixels. Blocks at the right and the lower edge may be incomplete. */
 function averageBlocks({ width, height, data }, factorX, factorY) {
   const out = blank(Math.ceil(width / factorX), Math.ceil(height / factorY));
   for (let y = 0; y < out.height; y++) {
@@ -43,7 +43,7 @@ function averageBlocks({ width, height, data }, factorX, factorY) {
           b += data[at + 2];
         }
       }
-      // Pillow divides by multiplying with a fixed-point reciprocal.
+      // Pillow multiplies by a fixed-point reciprocal instead of dividing.
       const reciprocal = Math.trunc(Math.fround(2 ** 24 / count));
       const at = 4 * (y * out.width + x);
       out.data[at] = Math.floor((r * reciprocal) / 2 ** 24);
@@ -54,10 +54,12 @@ function averageBlocks({ width, height, data }, factorX, factorY) {
   return out;
 }
 
-/** For each of `target` pixels: the first of `available` pixels that counts, and the weights from there on.
- *  `length` is the part of the available pixels that is filled. */
+/**
+ * Return for each of `target` pixels the first of the `available` pixels that has a weight, and the weights from that
+ * pixel on. `length` is the part of the available pixels that the image fills.
+ */
 function contributions(length, available, target) {
-  const scale = Math.fround(length) / target; // Pillow keeps lengths in single precision
+  const scale = Math.fround(length) / target; // Pillow stores lengths in single precision
   const stretch = Math.max(scale, 1);
   const squeeze = 1 / stretch;
   const support = SUPPORT * stretch;
@@ -96,7 +98,7 @@ function resampleRows({ width, data }, rows) {
   return out;
 }
 
-/** One pixel of the result: weighted sum, rounded, cut to 0..255. */
+/** Compute a pixel of the result: the weighted sum, rounded and clipped to 0..255. */
 function mix(data, from, stride, weights, out, to) {
   let r = 1 << (PRECISION - 1);
   let g = r;
@@ -106,7 +108,7 @@ function mix(data, from, stride, weights, out, to) {
     g += data[at + 1] * weights[i];
     b += data[at + 2] * weights[i];
   }
-  out[to] = r >> PRECISION; // a Uint8ClampedArray cuts
+  out[to] = r >> PRECISION; // a Uint8ClampedArray clips
   out[to + 1] = g >> PRECISION;
   out[to + 2] = b >> PRECISION;
 }

@@ -1,16 +1,17 @@
-// Everything that takes time, beside the page: reading, colouring, saving.
+// The worker does all slow work outside the page's own thread: reading, colouring and saving a photograph.
 //
-// The page sends {open: File}, {strength: 0..1} and {save: true}; each change of what is wanted ends the work on what
-// was wanted before. Answers: {stage}, {loading: 0..1}, {before, size}, {after, done, seconds}, {saved: Blob},
-// {problem}.
+// The page sends {open: File}, {strength: 0..2} and {save: true}. A new file or a new strength cancels the work on the
+// previous one. `strength` multiplies the predicted ab: 0 is grey, 1 is as predicted. Above 1 many colours leave the
+// sRGB gamut; join.onnx reduces the chroma of these colours at constant lightness and hue.
+// The worker answers with {stage}, {loading: 0..1}, {before, size}, {after, done, seconds}, {saved: Blob} or {problem}.
 
 import { Problem, readPicture, smaller, toBitmap } from "./picture.js";
 import { Pipeline } from "./pipeline.js";
 import { writePng } from "./png.js";
 
-// The page shows no more pixels than this; the file that is saved has all of them.
+// The page shows at most this many pixels. The saved file has all pixels of the photograph.
 const SHOWN_PIXELS = 2 ** 22;
-// A small copy is coloured first, so that the slider of strength answers at once.
+// A copy of at most this many pixels is coloured first, so that the effect of the strength slider is visible at once.
 const PREVIEW_PIXELS = 2 ** 16;
 
 const loading = Pipeline.load((share) => postMessage({ loading: share })).catch((error) => {
@@ -21,7 +22,7 @@ loading.then(() => (loaded = true), report);
 
 let photograph = null; // {picture, preview, maps, coloured}
 let strength = 1;
-// Each grows with every new wish, and whoever works on an older one stops.
+// Numbers of the latest opening and of the latest colouring. Work with an older number stops.
 let opens = 0;
 let colourings = 0;
 
@@ -35,7 +36,7 @@ onmessage = async ({ data }) => {
     }
   } catch (error) {
     report(error);
-    if (data.open && photograph && !photograph.coloured) await recolour(); // what the new file interrupted
+    if (data.open && photograph && !photograph.coloured) await recolour(); // resume what the new file interrupted
   }
 };
 
