@@ -891,16 +891,18 @@ while doomed.poll() is None and not (folders["killed"] / "latest").is_file():
     time.sleep(0.01)
 doomed.kill()
 killed_at = int((folders["killed"] / "latest").read_text())
+ended = undisturbed.wait(), doomed.wait()
 print("killed after a checkpoint, long before step 100")
+resumed = colorlib("resume", folders["killed"]).wait()
 
 # %% tags=["check"]
-assert undisturbed.wait() == 0, "expected the undisturbed training to finish"
-assert doomed.wait() != 0, "expected a process that did not end by itself"
+assert ended[0] == 0, "expected the undisturbed training to finish"
+assert ended[1] != 0, "expected a process that did not end by itself"
 assert 0 < killed_at < 100, "expected it to be killed half-way"
+assert resumed == 0, "expected it to go on to the end"
+
 
 # %%
-
-
 def checkpoint(name):
     """All tensors of a run's last checkpoint: both networks and both optimizers."""
     folder = folders[name] / "checkpoints" / (folders[name] / "latest").read_text().strip()
@@ -914,7 +916,6 @@ numbers = sum(value.numel() for value in one.values())
 print(f"{sum(equal)} of {len(equal)} tensors are equal, {numbers:,} numbers, bit for bit")
 
 # %% tags=["check"]
-assert colorlib("resume", folders["killed"]).wait() == 0, "expected it to go on to the end"
 assert one.keys() == other.keys() and len(one) > 50, "expected the same tensors in both"
 assert all(equal), "expected the killed and resumed run to equal the undisturbed one"
 

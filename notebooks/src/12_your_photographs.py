@@ -86,12 +86,10 @@ from colorlib.upsampling import guided_slope
 
 # %%
 colorizer = Colorizer.load(device="cpu")
+assert colorizer.recipe.size == 96, "the network sees 96 pixels on the shorter side"
 cat = Image.fromarray(data.chelsea()).resize((300, 200), Image.Resampling.LANCZOS)
 studio = Studio(colorizer, config.out / "12_coloured", cat.convert("L"), "cat")
 studio
-
-# %% tags=["check"]
-assert colorizer.recipe.size == 96, "the network sees 96 pixels on the shorter side"
 
 # %% [markdown]
 # GitHub and printed pages show a picture in place of the panel. In a notebook you can move it.
@@ -112,13 +110,13 @@ for name, control in studio.controls.items():
         read[name, value] = chroma_shown()
         print(f"{name} {value:>5}: mean chroma {read[name, value]:.1f}")
     control.value = start
+assert read["strength", 0.0] < 0.5 < read["strength", 1.0], "expected grey at strength 0"
+assert read["split", 100] < 0.5 and read["split", 0] > 1.2 * read["split", 50], "the line matters"
 studio.controls["strength"].value = 0.5
 half = chroma_shown()
 studio.controls["strength"].value = 1.0
 
 # %% tags=["check"]
-assert read["strength", 0.0] < 0.5 < read["strength", 1.0], "expected grey at strength 0"
-assert read["split", 100] < 0.5 and read["split", 0] > 1.2 * read["split", 50], "the line matters"
 assert 0.45 < half / read["strength", 1.0] < 0.6, "expected half the chroma at half strength"
 
 # %% [markdown]
@@ -133,22 +131,20 @@ camera = io.BytesIO()
 Image.fromarray(data.camera()).save(camera, format="JPEG")
 studio.open_photograph("camera.jpg", camera.getvalue())
 print(studio.text.value.split(";")[0])
+assert "512 x 512" in studio.text.value, "expected the photograph's own size"
 
 studio.open_photograph("notes.jpg", b"my shopping list")
 print(studio.text.value)
+assert "no image" in studio.text.value and studio.name == "camera.jpg", "the last one stays"
 
 saved = []
 for _ in range(2):
     studio.save_button.click()
     saved.append(studio.saved)
+assert len(set(saved)) == 2 and all(map(is_marked, saved)), "expected two files with a mark"
 with Image.open(saved[0]) as image:
     print(f"saved at {image.width} x {image.height}, mode {image.mode}, marked")
     assert image.size == (512, 512), "expected the photograph's own size"
-
-# %% tags=["check"]
-assert "512 x 512" in studio.text.value, "expected the photograph's own size"
-assert "no image" in studio.text.value and studio.name == "camera.jpg", "the last one stays"
-assert len(set(saved)) == 2 and all(map(is_marked, saved)), "expected two files with a mark"
 
 # %% [markdown]
 # ## Every detail stays
@@ -380,11 +376,11 @@ def left_over(name, side, edges_only=False):
 
 cup = {side: left_over("cup", side) for side in (32, 128)}
 print({side: f"{share:.2f} of the bilinear error is left" for side, share in cup.items()})
+assert all(0.6 < share < 0.9 for share in cup.values()), "expected a gain at 32 and 128 pixels"
 hard = left_over("motorcycle", 32, edges_only=True)
 print(f"motorcycle, 32 pixels, at edges: {hard:.2f}")
 
 # %% tags=["check"]
-assert all(0.6 < share < 0.9 for share in cup.values()), "expected a gain at 32 and 128 pixels"
 assert 0.95 < hard < 1.1, "expected no gain"
 
 # %% [markdown]
@@ -432,6 +428,7 @@ print(table.to_string())
 # %% tags=["nbval-check-output"]
 failed = [result for result in results if result.error]
 assert [result.source.name for result in failed] == ["damaged.jpg"], "expected one failure"
+assert "\n" not in failed[0].error, "expected the reason in one line"
 with Image.open(album.parent / "coloured" / "phone.jpg") as upright:
     assert upright.size == cat.size and upright.getexif().get(0x0112, 1) == 1, "expected upright"
     turned = np.abs(np.asarray(upright.convert("L"), int) - np.asarray(grey_cat, int)).mean()
@@ -440,14 +437,13 @@ with Image.open(album.parent / "coloured" / "cutout.png") as image:
     kept = np.array_equal(np.asarray(image)[..., 3], np.asarray(cutout)[..., 3])
     assert image.mode == "RGBA" and kept, "expected the same transparency"
 after = {path.name: path.read_bytes() for path in album.iterdir()}
+assert after == before, "expected no input to be touched"
 again = colorizer.colorize_many(album, album.parent / "coloured", progress=False)
 print(f"coloured: {len(results) - len(failed)} of {len(results)}, failed: {len(failed)}")
 print(f"second run: {sum(result.skipped for result in again)} kept, none done again")
 kept = sum(result.skipped for result in again)
 
 # %% tags=["check"]
-assert "\n" not in failed[0].error, "expected the reason in one line"
-assert after == before, "expected no input to be touched"
 assert kept == len(results) - len(failed) == 7, "expected finished files to be kept"
 
 # %% [markdown]
@@ -656,13 +652,13 @@ print("faded:\n" + of_L.loc["faded"].round(1).to_string())
 mean_L = of_L.groupby(level=0).mean()
 share = mean_L["treated"] / mean_L["damaged"]
 helped = share["faded"] < 0.5 and share["grain"] < 0.7 and share["scratches, mend"] < 0.5
+assert helped, "expected stretch, smooth and mend to help"
+assert share["scratches, smooth"] > 1 and 0.98 < share["sepia"] < 1.02, "expected no help"
+assert (of_L["treated"] > of_L["damaged"]).loc["faded"].loc["cat"], "expected an overshoot"
 brown = [lightness(tensor(picture)).mean() for picture in damaged["sepia"].values()]
 black = [lightness(tensor(picture)).mean() for picture in undamaged.values()]
 
 # %% tags=["check"]
-assert helped, "expected stretch, smooth and mend to help"
-assert share["scratches, smooth"] > 1 and 0.98 < share["sepia"] < 1.02, "expected no help"
-assert (of_L["treated"] > of_L["damaged"]).loc["faded"].loc["cat"], "expected an overshoot"
 assert all(toned < plain - 1 for toned, plain in zip(brown, black)), "sepia is darker"
 
 # %% [markdown]
@@ -768,12 +764,12 @@ for case, (as_found, after) in cases.items():
     )
 grey_error = score({name: torch.zeros_like(ab) for name, ab in best.items()})[1].mean()
 print(f"{'grey':18} {'':26} {grey_error:6.1f}")
-mended = moves["scratches, mend", "treated"] / moves["scratches, mend"]
-
-# %% tags=["check"]
 assert all(moves[case] > 0.3 for case in cases), "expected every damage to disturb the model"
 assert moves["faded", "treated"] < moves["faded"], "expected stretching to help on average"
 assert moves["border", "treated"] == 0, "expected the same picture, and so the same answer"
+mended = moves["scratches, mend", "treated"] / moves["scratches, mend"]
+
+# %% tags=["check"]
 assert 0.6 < mended < 0.9, "expected mending to help against scratches, and not much"
 assert moves["faded"] < 0.7 * moves["scratches, mend"], "expected fading to disturb less"
 
@@ -845,6 +841,7 @@ same_grey = (lightness(one) - lightness(other)).abs().mean().item()
 answers_to = [tensor(colorizer.colorize(to_numpy(images)[0])) for images in (one, other)]
 same_answer = (answers_to[0].float() - answers_to[1].float()).abs().mean().item()
 print(f"lightness of the two: {same_grey:.2f} apart; the answers: {same_answer:.2f} levels apart")
+assert same_grey < 0.3 and same_answer < 2, "expected the same grey, and the same answer"
 
 
 def distance(x, y):
@@ -859,7 +856,6 @@ print(f"the two truths are {between:.1f} apart; the answer is {errors[0]:.1f} fr
       f"{errors[1]:.1f} from the other")  # fmt: skip
 
 # %% tags=["check"]
-assert same_grey < 0.3 and same_answer < 2, "expected the same grey, and the same answer"
 assert sum(errors) >= between, "the triangle inequality: no answer is near to both"
 assert max(errors) >= between / 2, "so it is off by half the distance, for one of them at least"
 
@@ -931,14 +927,12 @@ def side_by_side(picture, coloured, gap=6):
 
 
 both = side_by_side(grey_cat, coloured_cat)
-left = np.asarray(both)[:, : cat.width].astype(int)
-save_marked(both, marked / "both.jpg", colorizer.name)
-print(caption("The cat Chelsea", colorizer.name, known="her eyes are green"))
-
-# %% tags=["check"]
 assert both.size == (2 * cat.width + 6, cat.height), "expected both at full size"
+left = np.asarray(both)[:, : cat.width].astype(int)
 assert np.ptp(left, axis=2).max() == 0, "expected the left half in grey"
+save_marked(both, marked / "both.jpg", colorizer.name)
 assert is_marked(marked / "both.jpg"), "expected the mark here, too"
+print(caption("The cat Chelsea", colorizer.name, known="her eyes are green"))
 
 # %% [markdown]
 # ## Where it fails
@@ -1081,13 +1075,13 @@ def colorlib_colorize(folder, out):
     return ended.returncode
 
 
+assert colorlib_colorize("album", "from_command_line") == 1, "expected: one photograph failed"
 (album / "damaged.jpg").unlink()
+assert colorlib_colorize("album", "from_command_line") == 0, "expected: all done"
 by_command = {path.name for path in (album.parent / "from_command_line").iterdir()}
 by_function = {path.name for path in (album.parent / "coloured").iterdir()}
 
 # %% tags=["check"]
-assert colorlib_colorize("album", "from_command_line") == 1, "expected: one photograph failed"
-assert colorlib_colorize("album", "from_command_line") == 0, "expected: all done"
 assert by_command == by_function and len(by_command) == 7, "expected the same seven files"
 
 # %% [markdown]

@@ -93,7 +93,7 @@ def test_a_name_that_kaggle_does_not_allow_is_one_line(
     user: str, kaggle: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert kaggle.main([f"--out={tmp_path / 'k'}", "--", user]) == 2
-    assert "expected your user name on Kaggle" in capsys.readouterr().err and not (tmp_path / "k").exists()
+    assert "is not a user name on Kaggle" in capsys.readouterr().err and not (tmp_path / "k").exists()
 
 
 @pytest.mark.slow
