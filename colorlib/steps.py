@@ -57,7 +57,9 @@ class DiscriminatorLoss(nn.Module):
         assert loss is not None, "a recipe without an adversarial loss has no discriminator"
         L, real_ab, fake_ab = self._shrunk(L), self._shrunk(real_ab), self._shrunk(fake_ab)
         real, fake = (self._critic(torch.cat([L, ab], 1)) for ab in (real_ab, fake_ab))
+        # L_D, for example -E[ln D(L, ab)] - E[ln(1 - D(L, G(L)))] for the vanilla loss (Goodfellow et al. 2014).
         losses = {"d_loss": loss.d(real, fake)}
+        # E[(||grad D(L, x)|| - 1)^2] at points x between real and fake ab (Gulrajani et al. 2017, equation 3).
         if self.recipe.lambda_gp:
             losses["penalty"] = gradient_penalty(self._critic, L, real_ab, fake_ab, rng=rng)
         # A logit above 0 means "real". The difference of the mean scores is the critic's estimate of the Wasserstein
@@ -103,6 +105,7 @@ def generator_losses(
     if d_loss is not None:
         loss = d_loss.recipe.loss
         assert loss is not None, "a recipe without an adversarial loss has no discriminator"
+        # For the vanilla loss this is -E[ln D(L, G(L))], the non-saturating form (Goodfellow et al. 2014, section 3).
         losses["g_adversarial"] = loss.g(d_loss.score(L, fake_ab))
     return losses
 
@@ -291,6 +294,8 @@ class Networks:
         the measures that cost extra time.
         """
         self._schedule(progress)
+        # Random numbers are drawn from the seed, the step and the number of the batch, never from a generator with a
+        # state. A resumed run therefore draws the same numbers as a run that was not interrupted.
         adversarial = self.d_loss is not None and step >= self.recipe.pretrain_steps
         values: Losses = {}
         for i, images in enumerate(batches):
@@ -368,6 +373,8 @@ class Networks:
                 fake = fake_ab.detach()
             with autocast(self.device, self.precision):
                 losses = self._d(L_part, real_part, fake, rng)
+            # Each part's loss is a mean over the part. Weighted by the part's share of the batch, the gradients add up
+            # to the gradient of the mean over the whole batch.
             self._scaler.scale(share * self.d_loss.total(losses)).backward()
             found.append((share, losses))
         values = _mean(found) | self._apply(optimizer, {"grad_norm_d": self.d_loss} if diagnose else {})
@@ -387,6 +394,8 @@ class Networks:
         optimizer, found = self._optimizers["optimizer_g"], []
         optimizer.zero_grad()
         d_loss = self.d_loss if adversarial else None
+        # The adversarial loss is computed by D, so its gradient passes through D to the fake and on to G. The weights of
+        # D are constants in this update.
         with without_gradients(d_loss):
             for share, (L_part, real_part) in self._parts(self._g, L, real_ab):
                 fake = self._fake(L_part) if fake_ab is None else fake_ab
@@ -398,6 +407,7 @@ class Networks:
                 self._scaler.scale(share * losses["g_loss"]).backward()
                 found.append((share, losses))
         values = _mean(found) | self._apply(optimizer, {"grad_norm_g": self.generator} if diagnose else {})
+        # Only after G's update: the critic steps of a Wasserstein recipe do not change G, nor its average.
         if self.average is not None:
             self.average.update_parameters(self.generator)
         return values
@@ -448,6 +458,7 @@ class Networks:
 
     def pack(self) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
         """Return all tensors that the next step depends on, a dict for each group, and the state of the loss scaler."""
+        # The optimizers' moments belong to it: with new moments the next steps would be different ones.
         groups = {name: dict(module.state_dict()) for name, module in self._modules().items()}
         groups |= {name: pack_optimizer(optimizer) for name, optimizer in self._optimizers.items()}
         return groups, {"scaler": self._scaler.state_dict()}
