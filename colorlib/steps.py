@@ -375,6 +375,7 @@ class Networks:
                 losses = self._d(L_part, real_part, fake, rng)
             # Each part's loss is a mean over the part. Weighted by the part's share of the batch, the gradients add up
             # to the gradient of the mean over the whole batch.
+            # `fake` is detached, so this backward pass ends at D's weights and does not reach G.
             self._scaler.scale(share * self.d_loss.total(losses)).backward()
             found.append((share, losses))
         values = _mean(found) | self._apply(optimizer, {"grad_norm_d": self.d_loss} if diagnose else {})
@@ -394,8 +395,8 @@ class Networks:
         optimizer, found = self._optimizers["optimizer_g"], []
         optimizer.zero_grad()
         d_loss = self.d_loss if adversarial else None
-        # The adversarial loss is computed by D, so its gradient passes through D to the fake and on to G. The weights of
-        # D are constants in this update.
+        # The adversarial loss is computed by D, so its gradient passes through D to the fake and on to G. The weights
+        # of D are constants in this update.
         with without_gradients(d_loss):
             for share, (L_part, real_part) in self._parts(self._g, L, real_ab):
                 fake = self._fake(L_part) if fake_ab is None else fake_ab
@@ -465,6 +466,7 @@ class Networks:
 
     def unpack(self, groups: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
         """Restore the result of `pack`. Raises CheckpointError if it belongs to other networks."""
+        # All groups are compared before the first one is loaded, so that a wrong checkpoint changes nothing.
         modules = self._modules()
         expected = modules.keys() | self._optimizers.keys()
         if groups.keys() != expected:

@@ -68,7 +68,7 @@ def table_lines(tables: dict[str, pd.DataFrame]) -> list[str]:
 
 
 def draw(device: str) -> bytes:
-    """Return the PNG of a grid: a photograph in each row; grey, each shipped weights and the truth in columns."""
+    """Return the PNG of a grid: a photograph in each row; grey, the shipped weights and the truth in columns."""
     photographs = [Image.fromarray(getattr(skimage.data, name)()) for name in SHOWN]
     true = torch.stack([torch.from_numpy(square(photograph, SIDE)) for photograph in photographs])
     columns = {"without colour": grey_image(split_lab(to_float(true))[0])}
