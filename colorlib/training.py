@@ -1,7 +1,8 @@
-"""The training loop: records that can stop it anywhere, checkpoints that bring it back. The step is in `steps`.
+"""The training loop. It yields a record after each step, so that it can be stopped anywhere, and saves checkpoints.
 
-Every step's randomness (batch, crops, dropout, penalty) is a function of the seed and the step alone. So a resumed
-run needs no random state from its checkpoint, and repeats bit for bit on one CPU what the lost process had done.
+All random numbers of a step (batch, crops, dropout, penalty) are functions of the seed and the number of the step.
+Checkpoints therefore need no state of a random generator, and on one CPU a resumed run repeats the steps that were lost
+bit for bit. The training step itself is in `steps`.
 """
 
 from __future__ import annotations
@@ -32,40 +33,43 @@ from colorlib.steps import Networks
 if TYPE_CHECKING:
     import pandas as pd
 
-FLUSH_EVERY = 10  # steps between two looks at the losses; the measures that cost a backward pass come as often
+# The number of steps between two readings of the losses. Reading a loss waits for the GPU, so it is not done at each
+# step. The measures that need an additional backward pass are computed at the same steps.
+FLUSH_EVERY = 10
 SAVE_SECONDS = 300.0
-FIRST_SAMPLE_SECONDS = 50.0  # of training, so that the first pictures are there within a minute
-VALIDATIONS = 20  # in a run; one in a hundred steps where the run is counted in minutes
-CALIBRATION_BATCHES = 8  # for batch norm's statistics of averaged weights
-COMPILER = ("torch._dynamo", "torch._inductor")  # what torch.compile raises its own errors from
-# What source.json says of a run, and of its data.
+FIRST_SAMPLE_SECONDS = 50.0  # of training, so that the first sample is written within a minute
+# Validations in a run whose number of steps is known. Runs that are counted in minutes validate every 100 steps.
+VALIDATIONS = 20
+CALIBRATION_BATCHES = 8  # for the batch norm statistics of the averaged weights
+COMPILER = ("torch._dynamo", "torch._inductor")  # the modules that define the errors of torch.compile
+# The keys and types in source.json, for the run and for its data.
 SETTINGS = {"train": dict, "validation": dict | None, "seed": int, "save_every": int | None, "validate_every": int}
-SETTINGS_ADDED = {"keep_every": int | None, "sample_every": int | None}  # runs of the first edition lack these
+SETTINGS_ADDED = {"keep_every": int | None, "sample_every": int | None}  # runs of version 0.1.0 lack these keys
 SOURCE = {"spec": str, "split": str, "size": int, "n": int, "fingerprint": str}
-# What may change while a run goes on; the others decide what the networks are, or which batches they see.
+# The hyperparameters that may change during a run. All others determine the networks or the batches.
 ADJUSTABLE = ("lambda_l1", "d_loss_weight", "clip", "lambda_gp", "lr_g", "lr_d")
 
 
 class Trainer:
     """Train a recipe on a source, step by step.
 
-    `for record in trainer.run(steps=500): ...` trains as far as it is read: a notebook, a slider panel and the command
-    line share this loop, and each can stop at any record.
+    `for record in trainer.run(steps=500): ...` trains one step for each record that is read. The notebooks, the panels
+    with sliders and the command line share this loop, and each of them can stop after any record.
 
     Args:
-        recipe: every hyperparameter.
+        recipe: all hyperparameters.
         source: the training images (`open_source`).
-        validation: images for the `val_*` columns, for RUN/samples and for choosing RUN/best, by PSNR; None: no images.
-        out: the run's folder, made when training starts; None keeps everything in memory.
-        save_every: steps between checkpoints; None: every five minutes.
-        validate_every: steps between validations; None: twenty times in the run.
-        keep_every: keep for good the checkpoint of each multiple of so many steps; None: only the last two are kept.
-        sample_every: steps between pictures in RUN/samples; None: one at each validation, the first within a minute.
-        overwrite: replace the run that `out` may hold.
-        compile: run the networks through `torch.compile`: minutes to start with, and then faster steps.
+        validation: images for the `val_*` columns, for RUN/samples, and for choosing RUN/best by PSNR. None: no images.
+        out: the run's folder, created when the training starts. None keeps everything in memory.
+        save_every: steps between checkpoints. None: every five minutes.
+        validate_every: steps between validations. None: twenty times in the run.
+        keep_every: keep the checkpoints whose step is a multiple of this number. None: keep only the last two.
+        sample_every: steps between samples in RUN/samples. None: at each validation, the first within a minute.
+        overwrite: replace the run in `out`, if there is one.
+        compile: run the networks through `torch.compile`, which takes minutes at the start and makes steps faster.
 
     Raises:
-        ValueError: the recipe or a setting cannot work, with this source or device or at all.
+        ValueError: the recipe or a setting is invalid, in general or for this source or device.
         RunError: `out` already holds a run.
     """
 
@@ -105,6 +109,7 @@ class Trainer:
         self.device = distributed.join(pick_device(device))
         self.networks = Networks(recipe, seed, self.device, compile=compile)
         self.batches = self._make_batches()
+        # `seconds` is the time spent in steps. Pauses between records, for example of a panel, do not count.
         self.step, self.seconds, self.save_every = 0, 0.0, save_every
         self.keep_every, self.sample_every, self._sampled = keep_every, sample_every, False
         self.validate_every = validate_every or max(1, (self.target_steps or 100 * VALIDATIONS) // VALIDATIONS)
@@ -113,6 +118,7 @@ class Trainer:
         path = None if self.out is None else self.out / "history.csv"
         self._history = History(columns, path)
         self._folder_ready, self._calibrated_at, self._saved_at = False, -1, -1
+        # Only the main process writes into the folder, so only it holds the lock.
         self._lock = None if self.out is None or distributed.rank() else RunLock(self.out)
         self._last_save = time.monotonic()
 
@@ -124,14 +130,15 @@ class Trainer:
         )  # fmt: skip
 
     def start_from(self, generator: nn.Module, origin: str = "the generator given") -> None:
-        """Take over a generator's weights, before the first step: fine-tuning, or the second of two stages.
+        """Start from the weights of a generator, for fine-tuning or for the second of two stages.
 
-        With a folder they are saved at once, so that a run that is killed resumes from them. Raises CheckpointError,
-        which names `origin`, for another architecture; RunError after the first step.
+        If the run has a folder, the weights are saved at once, so that a run that is killed resumes from them. Raises
+        CheckpointError, which names `origin`, if the architecture differs, and RunError after the first step.
         """
         if self.step:
             raise RunError(f"expected a run before its first step, got one at step {self.step}; start a new run")
         checkpoints.load_weights(self.generator, generator.state_dict(), origin)
+        # The running average must start from the same weights. Otherwise it would contain the random initial ones.
         if self.networks.average is not None:
             checkpoints.load_weights(self.networks.average.module, generator.state_dict(), origin)
         if self.out:
@@ -144,9 +151,10 @@ class Trainer:
 
     @property
     def averaged_generator(self) -> nn.Module:
-        """The generator to use: the running average of its weights if the recipe keeps one, else the generator.
+        """The generator to use: with the running average of its weights if the recipe keeps one.
 
-        The average is brought up to date on a few training batches when it is asked for, at most once a step.
+        The batch norm statistics of the averaged weights are computed on a few training batches when this property is
+        read, at most once in a step.
         """
         if self.networks.average is None:
             return self.generator
@@ -157,38 +165,40 @@ class Trainer:
 
     @property
     def discriminator(self) -> nn.Module | None:
-        """The discriminator in training, None if the recipe has none."""
+        """The discriminator in training, or None if the recipe has no discriminator."""
         return None if self.networks.d_loss is None else self.networks.d_loss.discriminator
 
     @property
     def history(self) -> pd.DataFrame:
-        """A row a step, a column a measure; NaN where a measure was not taken at that step."""
+        """A row for each step and a column for each measure; NaN where a measure was not computed at that step."""
         self._history.flush(self.device)
         return self._history.frame()
 
     @property
     def images_per_second(self) -> float:
-        """Images that passed through the networks in a second of training, at the last reading of the losses."""
+        """The number of training images per second, at the last reading of the losses; NaN before the first one."""
         return self._history.rows[-1]["images_per_second"] if self._history.rows else math.nan
 
-    # --- how far ---------------------------------------------------------------------------------------------
+    # --- the target ---------------------------------------------------------------------------------------------
 
     @property
     def target_steps(self) -> int | None:
-        """The step at which the recipe's target is reached; None if it is counted in minutes."""
+        """The number of steps in the recipe's target, or None if the target is in minutes."""
+        # An epoch is one pass over the data. A step takes one batch while G is trained alone, later n_critic batches.
         recipe = self.recipe
         if recipe.epochs is None:
             return recipe.steps
+        # G is trained alone in the first `pretrain_steps` steps, in each of which it takes one batch.
         batches = recipe.epochs * self.batches.steps_per_epoch
         first = min(batches, recipe.pretrain_steps)
         return first + math.ceil((batches - first) / self._rounds(recipe.pretrain_steps))
 
     def _rounds(self, step: int) -> int:
-        """Updates of D, and batches, that a step takes."""
+        """Return the number of batches, and of updates of D, in a step."""
         return self.recipe.n_critic if self.networks.d_loss and step >= self.recipe.pretrain_steps else 1
 
     def _batches_before(self, step: int) -> int:
-        """How many batches the steps before `step` have taken."""
+        """Return the number of batches that were used in the steps before `step`."""
         first = min(step, self.recipe.pretrain_steps)
         return first + (step - first) * self._rounds(self.recipe.pretrain_steps)
 
@@ -202,27 +212,29 @@ class Trainer:
 
     @property
     def progress(self) -> float:
-        """Share of the training that is done, 0..1: of its steps, or of its minutes.
+        """The share of the training that is done (0..1), measured in steps, or in minutes if the target is in minutes.
 
-        It decides the learning rates, and how long an encoder is frozen. So a run that is counted in minutes repeats
-        exactly only with a constant rate and an encoder that is never frozen.
+        It determines the learning rates and whether an encoder is frozen. A run with a target in minutes can therefore
+        be repeated exactly only with constant learning rates and an encoder that is never frozen.
         """
         if self.target_steps is not None:
             return min(1.0, self.step / self.target_steps)
         assert self.recipe.minutes is not None, "a recipe has a stopping target"
+        # Each process measures its own time. Different values would give different learning rates.
         seconds = distributed.mean(torch.tensor(self.seconds, device=self.device))  # the same in every process
         return min(1.0, float(seconds) / (60 * self.recipe.minutes))
 
     # --- the loop --------------------------------------------------------------------------------------------
 
     def run(self, steps: int | None = None) -> Generator[Record, None, None]:
-        """Train to the recipe's target, or for `steps` more steps, and yield a record a step. Saves at the end.
+        """Train to the recipe's target, or for `steps` more steps. Yields a record after each step; saves at the end.
 
-        Raises TrainingDiverged when a loss is NaN or infinite; RunError when saving fails or memory runs out.
+        Raises TrainingDiverged if a loss is NaN or infinite, and RunError if saving fails or memory is full.
         """
         if steps is not None and steps < 0:
             raise ValueError(f"expected a number of steps of at least 0, got {steps}")
         with self._writing(), keep_freed_memory(self.device):
+            # The folder is complete before the first step, so that a run that is killed at once can be resumed.
             self._prepare_folder()
             self._name_folder()
             last = None if steps is None else self.step + steps
@@ -239,11 +251,14 @@ class Trainer:
     def _reached(self, last: int | None) -> bool:
         if last is not None:
             return self.step >= last
+        # Several processes measure slightly different times, but must stop at the same step: a process that continued
+        # alone would wait for the others forever.
         if self.recipe.minutes is None or distributed.world_size() == 1:
             return self.finished
         return self.step % FLUSH_EVERY == 0 and distributed.agree(self.finished, self.device)
 
     def _timed_step(self, loader: Iterator[tuple[int, Tensor]]) -> Record:
+        # A step of a Wasserstein recipe takes n_critic batches, one for each update of the critic.
         started, before = time.monotonic(), self.seconds
         batches = [next(loader)[1] for _ in range(self._rounds(self.step))]
         values: dict[str, Tensor | float] = {**self._seeded_step(batches)}
@@ -252,10 +267,13 @@ class Trainer:
             values |= self._validate()
         if self._sample_due():
             self._write_samples()
+        # The time in the record includes validation and samples, but not the saving, which follows.
         epoch = self._batches_before(self.step) / self.batches.steps_per_epoch
         self.seconds = before + time.monotonic() - started
         images = len(batches) * self.batches.batch_size
         record = Record(self.step, {"epoch": epoch, **values, "seconds": self.seconds}, images)
+        # The record still holds tensors on the device. Only `flush` reads them, and raises TrainingDiverged for a loss
+        # that is not finite. So at most FLUSH_EVERY steps are done after such a loss.
         self._history.append(record)
         if self.step % FLUSH_EVERY == 0:
             self._history.flush(self.device)
@@ -265,7 +283,12 @@ class Trainer:
         return record
 
     def _seeded_step(self, batches: list[Tensor]) -> dict[str, Tensor]:
-        """A step whose dropout depends on seed, step and process alone; the caller's random state is left as it was."""
+        """Do one step. Its dropout depends only on the seed, the step and the process.
+
+        The global random state of the caller is restored afterwards.
+        """
+        # Dropout layers draw from torch's global generator, so it is seeded for each step. Each process has another
+        # seed, because otherwise all processes would drop the same units.
         devices = [self.device] if self.device.type == "cuda" else []
         diagnose = (self.step + 1) % FLUSH_EVERY == 0
         try:
@@ -278,14 +301,15 @@ class Trainer:
                 raise RunError(f"torch.compile fails here ({why}); train without it") from error
             if not is_out_of_memory(error):
                 raise
-        # Not in the except clause, where the error still holds what the failed step had made.
+        # This is outside of the except clause, because inside the error still refers to the tensors of the failed step.
         raise RunError(memory.advice(self.recipe, self.device))
 
     def adjust(self, recipe: Recipe) -> None:
-        """Go on with another recipe from the next step on: other loss weights, bound of the weights, learning rates.
+        """Continue from the next step on with other loss weights, another bound of the weights or other learning rates.
 
-        Raises ValueError, and changes nothing, where the new recipe needs a new run (other networks or batches, a
-        penalty or a bound that this one lacks), or where the run has a folder, which holds the recipe of all its steps.
+        Raises ValueError, and changes nothing, if the new recipe needs a new run: because of other networks or batches,
+        or because of a penalty or a bound that the old recipe does not have. Also raises it if the run has a folder,
+        because the recipe in the folder must hold for all its steps.
         """
         if self.out is not None:
             raise ValueError("expected a run without a folder, got one that is kept with its recipe; start a new run")
@@ -294,6 +318,7 @@ class Trainer:
                 f"expected a recipe with another {', '.join(ADJUSTABLE)} alone, got another {', '.join(changed)}; "
                 "start a new run"
             )
+        # The batches are not made again: none of the adjustable hyperparameters concerns them.
         self.recipe = recipe
         self.networks.adjust(recipe)
 
@@ -303,6 +328,7 @@ class Trainer:
         return distributed.rank() == 0 and (self.step % self.validate_every == 0 or self.step == self.target_steps)
 
     def _validate(self) -> dict[str, float]:
+        # The averaged generator is the one that will be used, so it is the one to validate.
         assert self.validation is not None, "checked by the caller"
         scores = quick_scores(self.averaged_generator, self.validation, device=self.device)
         if self.out:
@@ -312,6 +338,7 @@ class Trainer:
     def _sample_due(self) -> bool:
         if self.out is None or distributed.rank() or (self.validation is None and self.sample_every is None):
             return False
+        # The first sample does not wait for the first validation, which may be many minutes away.
         if not self._sampled and self.seconds >= FIRST_SAMPLE_SECONDS:
             return True
         if self.sample_every is None:
@@ -324,6 +351,7 @@ class Trainer:
         assert self.out is not None, "checked by the caller"
         path = self.out / "samples" / f"{self.step:08d}.png"
         source = self.source if self.validation is None else self.validation
+        # Three rows of images: grey, predicted and true.
         rows = quick_look(self.averaged_generator, source, device=self.device)
         picture = torch.cat([torch.cat(list(row), 2) for row in rows], 1)
         try:
@@ -337,17 +365,19 @@ class Trainer:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Keep other trainers out of the run's folder meanwhile. Raises RunError where one is writing into it."""
+        """Lock the run's folder inside the `with` block. Raises RunError if another process is writing into it."""
         if self._lock is None:
             yield
             return
+        # Taking the lock creates the folder. If it was deleted during the training, this must be an error, because the
+        # new folder would lack everything that was written at the start.
         if self._folder_ready and not self._lock.run.is_dir():
             raise RunError(f"expected the run's folder {self.out}, which is gone; start the run again")
         with self._lock:
             yield
 
     def _prepare_folder(self) -> None:
-        """Make the run's folder, in place of the one that may be there."""
+        """Create the run's folder. A run that is in this folder already is removed."""
         if self.out is None or self._folder_ready or distributed.rank():
             return
         validation = None if self.validation is None else _describe(self.validation)
@@ -355,14 +385,14 @@ class Trainer:
         settings |= {"keep_every": self.keep_every, "sample_every": self.sample_every}
         described = {"train": _describe(self.source), "validation": validation, **settings}
         try:
-            checkpoints.remove_run(self.out)  # last: what can fail has been done, and the old run is still there
+            checkpoints.remove_run(self.out)  # only now, because everything that can fail is done
             self._history.write()
         except OSError as error:
             raise RunError(f"cannot make the run's folder {self.out}: {error.strerror or error}") from error
         write_atomic(self.out / "source.json", json.dumps(described, indent=2).encode())
 
     def _name_folder(self) -> None:
-        """With its recipe the folder is a run: before step 0, so that one that is killed at once can be resumed."""
+        """Write recipe.json, which makes the folder a run that can be resumed."""
         if self.out is None or self._folder_ready or distributed.rank():
             return
         write_atomic(self.out / "recipe.json", self.recipe.to_json().encode())
@@ -376,20 +406,24 @@ class Trainer:
             return True
         if self.save_every is not None:
             return self.step % self.save_every == 0
+        # Saving takes time, so it is done by the clock unless a number of steps is given. The moments of saving have no
+        # influence on the training, so these runs are repeated bit for bit, too.
+        # The decision by time must be the same in all processes, as in `_reached`.
         due = time.monotonic() - self._last_save > SAVE_SECONDS
         if distributed.world_size() == 1:
             return due
         return self.step % FLUSH_EVERY == 0 and distributed.agree(due, self.device)
 
     def save(self) -> None:
-        """Write a checkpoint and RUN/generator.safetensors. Raises RunError; what was saved before is then intact."""
+        """Write a checkpoint and RUN/generator.safetensors. After a RunError, the earlier checkpoints are intact."""
         if self.out is None:
             raise ValueError("expected a trainer with a folder to save in, got out=None")
         with self._writing():
             self._prepare_folder()
             self._history.flush(self.device)
             if distributed.rank() == 0:
-                generator = self.averaged_generator  # calibrated before it is packed
+                # Reading the property also computes the batch norm statistics, which belong into the checkpoint.
+                generator = self.averaged_generator
                 tensors, state = self.networks.pack()
                 weights = self._pack(generator)
                 checkpoints.save_checkpoint(
@@ -397,8 +431,9 @@ class Trainer:
                     weights=weights if self._keep_due() else None, keep_every=self.keep_every,
                 )  # fmt: skip
                 write_atomic(self.out / "generator.safetensors", weights)
-            self._name_folder()  # after the weights: a run that began with given ones must not be resumed without
-            distributed.wait()
+            # After the weights: a run that starts from given weights must never be resumed without them.
+            self._name_folder()
+            distributed.wait()  # for the main process, so that no process is ahead of the checkpoint
         self._last_save, self._saved_at = time.monotonic(), self.step
 
     def _pack(self, generator: nn.Module) -> bytes:
@@ -415,13 +450,14 @@ class Trainer:
         compile: bool = False,
         **target: Any,
     ) -> Trainer:
-        """A trainer that goes on where a run's latest checkpoint stands, at step 0 if it has none.
+        """Return a trainer that continues from a run's latest checkpoint, or from step 0 if there is no checkpoint.
 
         `target` (steps=, epochs= or minutes=) replaces the target that the run was started with. Raises
-        FileNotFoundError if `out` is no run, CheckpointError if it is damaged, RunError if the data are others.
+        FileNotFoundError if `out` is not a run, CheckpointError if it is damaged, and RunError if the data differ.
         """
         out = Path(out)
         recipe = checkpoints.read_recipe(out)
+        # The data are opened before the networks are built, so that missing data are reported at once.
         described = _read_source(out)
         source = _same_data(out, described["train"], source)
         if described["validation"] is not None:
@@ -448,6 +484,7 @@ class Trainer:
             raise CheckpointError(f"{self.out}: {error}") from error
         self.step, self.seconds, self._folder_ready = state["step"], float(state.get("seconds", 0)), True
         self._saved_at = self.step
+        # The history may have rows of steps after the checkpoint. They are dropped, because these steps are repeated.
         self._history.read(self.step)
         if distributed.rank() == 0:
             write_atomic(self.out / "recipe.json", self.recipe.to_json().encode())
@@ -457,8 +494,8 @@ class Trainer:
 
 
 def needs_new_run(recipe: Recipe, other: Recipe) -> list[str]:
-    """The hyperparameters in which `other` differs and that cannot change while a run of `recipe` goes on."""
-    # A history's columns are those of the run's beginning.
+    """Return the hyperparameters in which `other` differs from `recipe` and which cannot change during a run."""
+    # A penalty or a bound cannot be switched on or off, because the columns of the history are fixed at the start.
     switched = [name for name in ("clip", "lambda_gp") if bool(getattr(recipe, name)) != bool(getattr(other, name))]
     return [
         name for name in recipe.differences(other) if name in switched or name not in {*ADJUSTABLE, *TARGETS, "name"}
@@ -482,7 +519,8 @@ def _fits(values: Any, kinds: dict[str, Any]) -> bool:
 
 
 def _describe(source: Source) -> dict[str, Any]:
-    """What source.json says of a source: its own description, and the absolute path of data that have a path."""
+    """Return the entry of a source in source.json: its description and, for data in files, their absolute path."""
+    # The absolute path helps if the run is resumed from another working folder. Drawn scenes have no path.
     described = source.describe()
     if described["spec"] != (place := _place(described["spec"])):
         described.setdefault("path", str(Path(place).expanduser().resolve()))
@@ -490,14 +528,16 @@ def _describe(source: Source) -> dict[str, Any]:
 
 
 def _place(spec: str) -> str:
-    """`photos` for `folder:photos`; the spec itself if it has no path."""
+    """Return the path in a spec, `photos` for `folder:photos`. A spec without a path is returned unchanged."""
     return spec.partition(":")[2] or spec
 
 
 def _same_data(out: Path, described: dict[str, Any], source: Source | None) -> Source:
-    """The source that a run was trained on, opened again if none is given. Raises RunError for another one."""
+    """Return the source that a run was trained on; open it again if `source` is None. Raises RunError if it differs."""
     if source is None:
         source = _open_again(out, described)
+    # The fingerprint depends on the content of the photographs, so it finds changed, added and removed files. With
+    # other data the batches would differ, and the run would no longer equal a run without interruption.
     now = source.describe()
     if now["fingerprint"] != described["fingerprint"]:
         before = f"{described['spec']} {described['split']} ({described['n']} images at {described['size']} px)"
@@ -509,11 +549,12 @@ def _same_data(out: Path, described: dict[str, Any], source: Source | None) -> S
 
 
 def _open_again(out: Path, described: dict[str, Any]) -> Source:
-    """Open a run's data at their absolute path or, if they are not there, as the run's command named them.
+    """Open a run's data at their absolute path or, if they are not there, with the spec that the run was started with.
 
-    A relative path leads elsewhere when the run is resumed in another working folder. Raises FileNotFoundError.
+    A relative path means another place if the run is resumed in another working folder. Raises FileNotFoundError.
     """
     spec, path = described["spec"], described.get("path")
+    # The absolute path is tried first, because it is the place where the data were when the run was started.
     specs = [spec]
     if isinstance(path, str) and Path(_place(spec)).expanduser().resolve() != Path(path):
         specs.insert(0, f"{spec.partition(':')[0]}:{path}")
@@ -524,6 +565,7 @@ def _open_again(out: Path, described: dict[str, Any]) -> Source:
         except (FileNotFoundError, DataError) as error:
             missing = error
             continue
+        # Data at the right place with another content are remembered only for the error message.
         if source.describe()["fingerprint"] == described["fingerprint"]:
             return source
         found = found or source
