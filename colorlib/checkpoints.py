@@ -1,11 +1,11 @@
-"""What a run leaves on disk: safetensors for tensors, JSON for the rest, and never half a checkpoint.
+"""The files of a run: safetensors for tensors, JSON for everything else, and never half a checkpoint.
 
     RUN/recipe.json  source.json  history.csv  samples/  generator.safetensors  checkpoints/STEP/  latest  .lock
     RUN/best/generator.safetensors  tensorboard/
 
-A checkpoint is written as a new folder, flushed to the disk, renamed into place, and only then named in `latest`,
-which is replaced atomically. Whatever kills the process in between, `latest` names a whole checkpoint or none. A lock
-keeps two processes from writing into one run.
+A checkpoint is written into a new folder with a temporary name, flushed to the disk, and renamed. Only then `latest`
+is replaced, in one atomic step, by a file that names the new checkpoint. At whatever moment the process is killed,
+`latest` therefore names a whole checkpoint, or does not exist. A lock prevents two processes from writing into one run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from colorlib.files import sync_folder, write_atomic, write_synced
 from colorlib.recipes import Recipe, build_generator
 
 GENERATOR_FORMAT = "colorlib-generator"
-# The step, and a letter where `latest` already names a checkpoint of it.
+# The number of the step. The letter is added if `latest` already names a checkpoint of this step (see `_free_name`).
 CHECKPOINT_NAME = re.compile(r"\d{8,20}b?", re.ASCII)
 
 
@@ -48,7 +48,7 @@ def save_generator(
     dtype: torch.dtype | None = None,
     extra: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a generator's weights with the recipe that rebuilds it in the header; `dtype` (fp16) halves the file."""
+    """Write a generator's weights, with its recipe in the header. `dtype` torch.float16 halves the file's size."""
     write_atomic(Path(path), pack_generator(generator, recipe, dtype=dtype, extra=extra))
 
 
@@ -59,16 +59,17 @@ def pack_generator(
     dtype: torch.dtype | None = None,
     extra: Mapping[str, str] | None = None,
 ) -> bytes:
-    """The content of a weights file. The same weights and recipe give the same bytes."""
+    """Return the content of a weights file. The same weights and the same recipe always give the same bytes."""
     metadata = {"format": GENERATOR_FORMAT, "recipe": recipe.to_json(), **(extra or {})}
     return _with_sorted_metadata(_serialised(generator.state_dict(), metadata, dtype))
 
 
 def _with_sorted_metadata(data: bytes) -> bytes:
-    """A safetensors file with its metadata sorted by name: safetensors writes them in an order that changes.
+    """Return a safetensors file with its metadata sorted by name, because safetensors writes them in random order.
 
     The file begins with the length of its header (8 bytes, little endian) and the header (JSON, padded to 8 bytes).
     """
+    # The offsets of the tensors count from the end of the header, so the header may change its length.
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -80,6 +81,7 @@ def _with_sorted_metadata(data: bytes) -> bytes:
 def _serialised(
     tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None, dtype: torch.dtype | None = None
 ) -> bytes:
+    # safetensors stores only contiguous tensors on the CPU. Integer counters, as of batch norm, keep their type.
     def prepare(tensor: Tensor) -> Tensor:
         tensor = tensor.detach().cpu().contiguous()
         return tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
@@ -88,9 +90,9 @@ def _serialised(
 
 
 def load_generator(path: str | Path, device: str | torch.device = "cpu") -> tuple[nn.Module, Recipe, dict[str, str]]:
-    """The generator of a weights file in eval mode and fp32, its recipe, and the file's metadata.
+    """Return the generator of a weights file (in eval mode and fp32), its recipe, and the metadata of the file.
 
-    Raises FileNotFoundError, or CheckpointError for a file that is damaged or not a generator of this package.
+    Raises FileNotFoundError, or CheckpointError if the file is damaged or is not a generator of this package.
     """
     path = Path(path)
     if not path.is_file():
@@ -103,7 +105,9 @@ def load_generator(path: str | Path, device: str | torch.device = "cpu") -> tupl
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
     tensors = read_tensors(path)
-    with torch.device("meta"):  # takes no memory: a header may claim any size
+    # The file may come from a stranger, and its recipe may name a network of any size. A network on the device "meta"
+    # has shapes but no memory, so the shapes are compared before the real network is built.
+    with torch.device("meta"):
         _check_shapes(_skeleton(recipe, path), tensors, str(path))
     generator = build_generator(recipe, weights=False)
     generator.load_state_dict(tensors)
@@ -126,7 +130,7 @@ def _read_metadata(path: Path) -> dict[str, str]:
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU. Raises CheckpointError if it is missing or damaged."""
+    """Return the tensors of a safetensors file on the CPU. Raises CheckpointError if it is missing or damaged."""
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
@@ -134,12 +138,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], origin: str) -> None:
-    """Load every tensor into `module`, none missing, none left over; the error names the first that does not fit."""
+    """Load all tensors into `module`. Raises CheckpointError, which names the first tensor that is missing, that
+    `module` does not have, or that has another shape."""
     _check_shapes(module, tensors, origin)
     module.load_state_dict(tensors)
 
 
 def _check_shapes(module: nn.Module, tensors: Mapping[str, Tensor], origin: str) -> None:
+    # Names of the module come first, so that the error names a tensor that the user's network has.
     own = module.state_dict()
     for name in [*own, *tensors]:
         got = tuple(tensors[name].shape) if name in tensors else "nothing"
@@ -154,6 +160,7 @@ def _check_shapes(module: nn.Module, tensors: Mapping[str, Tensor], origin: str)
 # --- optimizers ----------------------------------------------------------------------------------------------
 
 
+# The tensors that each optimizer keeps for a parameter.
 OPTIMIZER_STATE = {"Adam": {"step", "exp_avg", "exp_avg_sq"}, "RMSprop": {"step", "square_avg"}}
 OPTIMIZER_STATE["AdamW"] = OPTIMIZER_STATE["Adam"]
 
@@ -163,15 +170,16 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimizer's running averages and counters as named tensors: `INDEX.NAME` for the parameter at INDEX."""
+    """Return an optimizer's running averages and counters as tensors with the names `PARAMETER_INDEX.NAME`."""
+    # A parameter that has had no gradient yet, such as one of a frozen encoder, has no state.
     state = optimizer.state_dict()["state"]
     return {f"{i}.{name}": torch.as_tensor(value) for i, values in state.items() for name, value in values.items()}
 
 
 def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Restore what `pack_optimizer` packed. The rates and betas are those of the optimizer given.
+    """Restore the result of `pack_optimizer`. The learning rates and betas of `optimizer` do not change.
 
-    Each average takes the memory format of its parameter: fused optimizers walk both in storage order.
+    Raises CheckpointError if the state belongs to other parameters or to another kind of optimizer.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
@@ -181,6 +189,8 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Ten
             raise CheckpointError(
                 f"the optimizer's state does not fit: expected {len(parameters)} parameters, got {key}"
             )
+        # Each average gets the memory format of its parameter, because fused optimizers read both in storage order. An
+        # average in another format would belong to other weights, and nothing would report the mistake.
         like = torch.empty(()) if name == "step" else torch.empty_like(parameters[int(index)])
         if tensor.shape != like.shape:
             shapes = f"expected {tuple(like.shape)}, got {tuple(tensor.shape)}"
@@ -192,6 +202,7 @@ def unpack_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Ten
             raise CheckpointError(
                 f"the optimizer's state does not fit: for {i} expected {_listed(names)}, got {_listed(values)}"
             )
+    # The groups hold the learning rates, which the recipe decides.
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
@@ -207,19 +218,21 @@ def save_checkpoint(
     weights: bytes | None = None,
     keep_every: int | None = None,
 ) -> Path:
-    """Write `checkpoints/STEP/` (one safetensors file a group, `state.json`) and make it the latest.
+    """Write `checkpoints/STEP/` (`state.json` and a safetensors file for each group) and make it the latest.
 
-    The checkpoint that was the latest before is kept, in case that the new one is damaged later, and so are those
-    whose step is a multiple of `keep_every`. `weights` (from `pack_generator`) become `STEP/weights`, which colorize
-    and evaluate can read.
-    Raises RunError (disk full, folder gone or read-only); the checkpoints before are then untouched.
+    The previous checkpoint is kept, in case the new one is damaged later. Checkpoints whose step is a multiple of
+    `keep_every` are kept, too. `weights` (from `pack_generator`) are written to `STEP/weights`, which `colorize` and
+    `evaluate` can read. Raises RunError if the disk is full or the folder is missing or read-only; the earlier
+    checkpoints are then intact.
     """
     before = _read_latest(run)
     folder = _free_name(run, f"{step:08d}")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         folder.parent.mkdir(exist_ok=True)
-        _remove_leftovers(run)  # of a killed process, which may have had the number that this one has
+        # A killed process may have left a temporary folder. It may even have the same name as this one, because process
+        # numbers are used again.
+        _remove_leftovers(run)
         temporary.mkdir()
         for name, group in tensors.items():
             write_synced(temporary / f"{name}.safetensors", _serialised(group))
@@ -227,44 +240,52 @@ def save_checkpoint(
             (temporary / "weights").mkdir()
             write_synced(temporary / "weights" / "generator.safetensors", weights)
             sync_folder(temporary / "weights")
+        # The list of the groups tells later whether a file is missing.
         described = {"step": step, **state, "groups": sorted(tensors)}
         write_synced(temporary / "state.json", json.dumps(described).encode())
         sync_folder(temporary)
-        if folder.exists():  # a run that was resumed from an earlier checkpoint passes this step again
+        # A run that was resumed from an earlier checkpoint saves this step a second time. `latest` does not name the
+        # old folder (see `_free_name`), so it can be removed.
+        if folder.exists():
             shutil.rmtree(folder)
+        # The content is on the disk before the rename, and the rename is on the disk before `latest` names the folder.
         os.rename(temporary, folder)
         sync_folder(folder.parent)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         reason = error.strerror or error
         raise RunError(f"cannot save a checkpoint in {run}: {reason}; the checkpoint before it is intact") from error
+    # From here on the new checkpoint is the latest. Old ones are removed only afterwards, so that at each moment at
+    # least one whole checkpoint exists.
     write_atomic(run / "latest", folder.name.encode())
     _remove_old(run, folder.name, before, keep_every)
     return folder
 
 
 def _read_latest(run: Path) -> str:
-    """The checkpoint that `latest` names, or an empty text if there is no such file or it cannot be read."""
+    """Return the name in `latest`, or an empty text if there is no such file or it cannot be read."""
+    # The name is stripped, because people write `latest` by hand (`echo 00000009 > latest`).
     with contextlib.suppress(OSError, ValueError):
         return (run / "latest").read_text().strip()
     return ""
 
 
 def _free_name(run: Path, name: str) -> Path:
-    """Where a checkpoint goes: never where the latest one is, which must stay until `latest` names another."""
+    """Return a folder for a new checkpoint. It is not the latest one, which must stay until `latest` names another."""
     if _read_latest(run) == name:
         name += "b"
     return run / "checkpoints" / name
 
 
 def _names(run: Path) -> list[str]:
-    """The checkpoints of a run, the oldest first."""
+    """Return the names of a run's checkpoints, the oldest first."""
     folder = run / "checkpoints"
     return sorted(path.name for path in folder.iterdir() if CHECKPOINT_NAME.fullmatch(path.name))
 
 
 def _remove_old(run: Path, latest: str, before: str, keep_every: int | None) -> None:
-    """Remove the checkpoints before `latest`, except the one that was the latest before it and those to be kept."""
+    """Remove the checkpoints before `latest`, except the previous one and those that are kept permanently."""
+    # Checkpoints of later steps exist if `latest` was changed by hand. They stay until the run reaches their steps.
     for name in _names(run):
         kept = keep_every is not None and _step_of(name) % keep_every == 0
         if name < latest and name != before and not kept:
@@ -272,7 +293,7 @@ def _remove_old(run: Path, latest: str, before: str, keep_every: int | None) -> 
 
 
 def _remove_leftovers(run: Path) -> None:
-    """Remove what a killed process left half-written."""
+    """Remove the temporary files and folders that a killed process left."""
     folders = (run, run / "checkpoints", run / "best")
     for path in [path for folder in folders for path in folder.glob(".*.tmp")]:
         if path.is_dir():
@@ -282,15 +303,17 @@ def _remove_leftovers(run: Path) -> None:
 
 
 def load_checkpoint(run: Path, *, mend: bool = False) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]] | None:
-    """The latest checkpoint's tensors (a dict a group) and state, or None if the run has none yet.
+    """Return the tensors (a dict for each group) and the state of the latest checkpoint, or None if there is none yet.
 
-    Where the latest one is damaged, the newest whole one before it is read, with a warning that says how many steps
-    are lost. `mend` then makes `latest` name the checkpoint that was read. Raises CheckpointError if none is whole.
+    If the latest checkpoint is damaged, the newest whole one before it is read, and a warning says how many steps are
+    lost. With `mend`, `latest` is then changed to name the checkpoint that was read. Raises CheckpointError if no
+    checkpoint is whole.
     """
     if not (run / "checkpoints").is_dir() or not (names := _names(run)):
         if (run / "latest").exists():
             raise CheckpointError(f"{run / 'latest'} names a checkpoint, but {run / 'checkpoints'} holds none")
         return None
+    # Only checkpoints up to the latest are candidates. If `latest` itself is damaged, all of them are.
     latest, problem = _read_latest(run), None
     if CHECKPOINT_NAME.fullmatch(latest):
         names = [name for name in names if name < latest] + [latest]
@@ -302,6 +325,7 @@ def load_checkpoint(run: Path, *, mend: bool = False) -> tuple[dict[str, dict[st
         except CheckpointError as error:
             problem = problem or str(error)
             continue
+        # The warning names the first problem, which is that of the latest checkpoint.
         if problem is not None:
             lost = _step_of(latest) - _step_of(name) if CHECKPOINT_NAME.fullmatch(latest) else 0
             loss = f"{lost} steps are lost and are trained again" if lost else "it is the newest whole one"
@@ -319,22 +343,24 @@ def _step_of(name: str) -> int:
 def _read_checkpoint(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     if not folder.is_dir():
         raise CheckpointError(f"expected the checkpoint {folder}, which is not there")
+    # bool is a subclass of int, hence `type(...) is not int`: a damaged file may contain `true`.
     state = read_json(folder / "state.json")
     if not isinstance(state, dict) or type(state.get("step")) is not int or state["step"] < 0:
         raise CheckpointError(f"expected {folder / 'state.json'} to name its step, got {str(state)[:80]}")
     groups = {path.stem: read_tensors(path) for path in sorted(folder.glob("*.safetensors"))}
-    expected = state.pop("groups", None)  # checkpoints of the first edition do not list their files
+    expected = state.pop("groups", None)  # checkpoints of version 0.1.0 do not list their files
     if isinstance(expected, list) and (missing := sorted({str(name) for name in expected} - groups.keys())):
         raise CheckpointError(f"expected {folder / missing[0]}.safetensors, which is not there")
     return groups, state
 
 
 def save_best(run: Path, generator: nn.Module, recipe: Recipe, step: int, psnr: float) -> None:
-    """Write RUN/best if `psnr` (dB, on validation pictures) is above that of the weights it holds, or it holds none.
+    """Write RUN/best if `psnr` (dB, on validation images) is higher than that of the weights in it, or if it is empty.
 
-    The file itself says how good its weights are. So the two cannot disagree, whenever the process is killed, and a
-    run that is resumed from an earlier step and passes the best one again ends with the same file.
+    The PSNR is stored in the header of the file, so the weights and their PSNR cannot disagree, at whatever moment the
+    process is killed. A run that is resumed from a step before the best one ends with the same file.
     """
+    # A PSNR of NaN, as of a source without colours, is never the best.
     path = run / "best" / "generator.safetensors"
     best = read_best(run)
     if math.isnan(psnr) or (best is not None and psnr <= best[1]):
@@ -347,7 +373,7 @@ def save_best(run: Path, generator: nn.Module, recipe: Recipe, step: int, psnr: 
 
 
 def read_best(run: Path) -> tuple[int, float] | None:
-    """The step and the validation PSNR of the weights in RUN/best; None if there are none that can be read."""
+    """Return the step and the validation PSNR of the weights in RUN/best, or None if they cannot be read."""
     try:
         metadata = _read_metadata(run / "best" / "generator.safetensors")
         return int(metadata["step"]), float(metadata["val_psnr"])
@@ -356,7 +382,8 @@ def read_best(run: Path) -> tuple[int, float] | None:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file of a run holds. Raises CheckpointError if it is missing or damaged."""
+    """Return the content of a run's JSON file. Raises CheckpointError if the file is missing or damaged."""
+    # Deeply nested brackets in a damaged file raise RecursionError.
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError, RecursionError) as error:
@@ -365,12 +392,13 @@ def read_json(path: Path) -> Any:
 
 # --- runs ----------------------------------------------------------------------------------------------------
 
+# Everything that a run writes. `remove_run` deletes these files and folders and nothing else.
 RUN_FILES = ("recipe.json", "source.json", "history.csv", "generator.safetensors", "latest")
 RUN_FOLDERS = ("checkpoints", "samples", "best", "tensorboard")
 
 
 def is_run(folder: Path) -> bool:
-    """Whether the folder holds a run, finished or not."""
+    """Return whether the folder holds a run, finished or not."""
     return any((folder / name).exists() for name in ("recipe.json", "latest", "checkpoints"))
 
 
@@ -383,17 +411,18 @@ def refuse_run(folder: Path) -> None:
 
 
 def refuse_file(folder: Path) -> None:
-    """Raise RunError if a run's folder, or one that it would lie in, is a file."""
+    """Raise RunError if a run's folder, or a folder above it, is a file."""
     for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():
             raise RunError(f"{path} is a file; choose another folder for the run")
 
 
 def remove_run(folder: Path) -> None:
-    """Delete a run's own files, `latest` first, and nothing else that may lie beside them.
+    """Delete the files of a run. Other files in the folder are not touched.
 
-    Raises OSError where something cannot be deleted: a checkpoint of the old run must not be taken for one of the new.
+    Raises OSError if a file cannot be deleted, because a checkpoint of the old run must never be used by a new one.
     """
+    # `latest` is deleted first: without it, half of an old run is never resumed.
     for name in ("latest", *RUN_FILES):
         (folder / name).unlink(missing_ok=True)
     for name in RUN_FOLDERS:
@@ -402,7 +431,7 @@ def remove_run(folder: Path) -> None:
 
 
 def read_recipe(run: Path) -> Recipe:
-    """The recipe of a run. Raises FileNotFoundError if `run` is none, CheckpointError if the file was damaged."""
+    """Return the recipe of a run. Raises FileNotFoundError if `run` is not a run, CheckpointError if it is damaged."""
     if not (run / "recipe.json").is_file():
         raise FileNotFoundError(f"expected a run (a folder with recipe.json), got {run}")
     try:

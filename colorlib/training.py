@@ -336,6 +336,7 @@ class Trainer:
         return {f"val_{name}": value for name, value in scores.items()}
 
     def _sample_due(self) -> bool:
+        # Samples of training images, if there are no validation images, are written only if the user asks for them.
         if self.out is None or distributed.rank() or (self.validation is None and self.sample_every is None):
             return False
         # The first sample does not wait for the first validation, which may be many minutes away.
@@ -434,6 +435,7 @@ class Trainer:
             # After the weights: a run that starts from given weights must never be resumed without them.
             self._name_folder()
             distributed.wait()  # for the main process, so that no process is ahead of the checkpoint
+        # `run` saves at its end, unless this step has been saved already.
         self._last_save, self._saved_at = time.monotonic(), self.step
 
     def _pack(self, generator: nn.Module) -> bytes:
@@ -477,6 +479,7 @@ class Trainer:
         loaded = checkpoints.load_checkpoint(self.out, mend=distributed.rank() == 0)
         if loaded is None:
             return
+        # The recipe may have changed since, for example its target, but its networks must be those of the checkpoint.
         groups, state = loaded
         try:
             self.networks.unpack(groups, state)
