@@ -60,6 +60,7 @@ def pack_generator(
     extra: Mapping[str, str] | None = None,
 ) -> bytes:
     """Return the content of a weights file. The same weights and the same recipe always give the same bytes."""
+    # With the recipe in its header a file of weights is complete: nobody must know how the network was built.
     metadata = {"format": GENERATOR_FORMAT, "recipe": recipe.to_json(), **(extra or {})}
     return _with_sorted_metadata(_serialised(generator.state_dict(), metadata, dtype))
 
@@ -225,6 +226,7 @@ def save_checkpoint(
     `evaluate` can read. Raises RunError if the disk is full or the folder is missing or read-only; the earlier
     checkpoints are then intact.
     """
+    # Only safetensors and JSON: reading a pickle would run code from the file.
     before = _read_latest(run)
     folder = _free_name(run, f"{step:08d}")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
@@ -361,6 +363,7 @@ def save_best(run: Path, generator: nn.Module, recipe: Recipe, step: int, psnr: 
     process is killed. A run that is resumed from a step before the best one ends with the same file.
     """
     # A PSNR of NaN, as of a source without colours, is never the best.
+    # The file is replaced atomically, like everything that is read later.
     path = run / "best" / "generator.safetensors"
     best = read_best(run)
     if math.isnan(psnr) or (best is not None and psnr <= best[1]):
@@ -399,6 +402,7 @@ RUN_FOLDERS = ("checkpoints", "samples", "best", "tensorboard")
 
 def is_run(folder: Path) -> bool:
     """Return whether the folder holds a run, finished or not."""
+    # One of the three is enough: a damaged run is still a run, which must not be overwritten without a question.
     return any((folder / name).exists() for name in ("recipe.json", "latest", "checkpoints"))
 
 
