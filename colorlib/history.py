@@ -1,4 +1,4 @@
-"""What training measured: records that are read lazily, and the table they become, in memory and in a file."""
+"""The measurements of a training: a record for each step, read lazily, and the table of all records."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ if TYPE_CHECKING:
 
 LOSSES = ("l1", "d_loss", "penalty", "g_adversarial", "g_loss")
 TIMING_COLUMNS = ("images_per_second", "seconds")
-DIVERGED = 3.0  # dB below grey: a generator without training loses less
+DIVERGED = 3.0  # dB below grey; a generator without any training is not as bad as this
 
 
 class Record(Mapping[str, float]):
-    """What one step measured, by name. The numbers stay on the device until the first of them is read.
+    """The measurements of one step, by name. The numbers stay on the device until the first of them is read.
 
-    `images` counts the images of all batches of the step, over all processes.
+    `images` is the number of images in all batches of the step, over all processes.
     """
 
     def __init__(self, step: int, values: dict[str, Tensor | float], images: int = 0) -> None:
         self.step, self.images, self._values = step, images, values
 
     def _read(self) -> dict[str, Tensor | float]:
+        # All numbers are copied together, because each copy from a GPU waits until the GPU has finished its work.
         waiting = [name for name, value in self._values.items() if isinstance(value, Tensor)]
         if waiting:
             numbers = torch.stack([torch.as_tensor(self._values[name]).float() for name in waiting])
@@ -50,7 +51,7 @@ class Record(Mapping[str, float]):
         return len(self._values)
 
     def as_dict(self) -> dict[str, float]:
-        """Step and all values as numbers."""
+        """Return the step and all values as numbers."""
         return {"step": self.step, **{name: self[name] for name in self}}
 
     def __repr__(self) -> str:
@@ -61,7 +62,7 @@ class History:
     """The rows of a run: pending records on the device, finished rows in memory, and RUN/history.csv if there is one.
 
     Args:
-        columns: names in a fixed order; the file's header stands before the first row is known.
+        columns: the names in a fixed order. The header of the file is written before the first row exists.
         path: the file, or None. Only the main process writes it.
     """
 
@@ -75,15 +76,15 @@ class History:
         self._pending.append(record)
 
     def frame(self) -> pd.DataFrame:
-        """A row a step, a column a measure; NaN where a measure was not taken at that step."""
+        """Return a table with a row for each step and a column for each measure; NaN where it was not computed."""
         import pandas as pd
 
         return pd.DataFrame(self.rows, columns=self.columns)
 
     def flush(self, device: torch.device) -> None:
-        """Take the pending numbers off the device, average them over the processes, check them, write them.
+        """Read the pending numbers from the device, average them over the processes, check and write them.
 
-        Raises TrainingDiverged for a loss that is NaN or infinite; its row and those after it are dropped.
+        Raises TrainingDiverged if a loss is NaN or infinite. The row of this step and later rows are dropped.
         """
         pending, self._pending = self._pending, []
         if not pending:
@@ -91,6 +92,7 @@ class History:
         rows = [_over_processes(record.as_dict(), device) for record in pending]
         before = self.rows[-1]["seconds"] if self.rows else 0.0
         speed = sum(record.images for record in pending) / max(rows[-1]["seconds"] - before, 1e-9)
+        # The rows before a loss that is not finite are kept and written, so that the user can see how it grew.
         good = []
         try:
             for row in rows:
@@ -110,7 +112,7 @@ class History:
                 raise RunError(f"cannot write {self.path}: {why}; resume the run when this is mended") from error
 
     def write(self) -> None:
-        """Write the whole file anew: the header and the rows so far."""
+        """Write the whole file again: the header and all rows so far."""
         if self.path is None or distributed.rank() != 0:
             return
         text = io.StringIO(newline="")
@@ -120,9 +122,10 @@ class History:
         write_atomic(self.path, text.getvalue().encode())
 
     def read(self, last_step: int) -> None:
-        """Read the file's rows up to a step. A last line torn by a kill lies beyond the checkpoint and is dropped.
+        """Read the rows of the file up to `last_step`, the step of the checkpoint.
 
-        Raises CheckpointError for a file that is no table of numbers with these columns.
+        If the process was killed while it wrote a line, this line is after the checkpoint and is dropped. Raises
+        CheckpointError if the file is not a table of numbers with these columns.
         """
         if self.path is None or not self.path.is_file():
             return
@@ -142,11 +145,11 @@ class History:
 
 
 def _over_processes(row: dict[str, float], device: torch.device) -> dict[str, float]:
-    """The mean of each number over the processes; validation is measured by the main process alone."""
+    """Return the mean of each number over the processes. Only the main process validates: `val_*` do not change."""
     if distributed.world_size() == 1:
         return row
     names = [name for name in row if not name.startswith("val_")]
-    # fp64 would do better, but not every device has it
+    # fp64 would be more exact, but MPS does not support it.
     means = distributed.mean(torch.tensor([row[name] for name in names], device=device))
     return row | dict(zip(names, means.tolist(), strict=True)) | {"step": row["step"]}
 
@@ -161,9 +164,9 @@ def _check_finite(row: dict[str, float]) -> None:
 
 
 def compare_with_grey(psnr: float, grey: float) -> str:
-    """Say whether pictures are nearer to the truth than grey ones (both PSNR in dB), and what to do if they are not.
+    """Say whether predictions are nearer to the truth than grey (both PSNR in dB), and if not, what to do.
 
-    A generator that ends in tanh diverges without NaN: it saturates, and its losses stay finite.
+    This finds a divergence without NaN: the tanh at the end of a generator saturates, and its losses stay finite.
     """
     if psnr >= grey:
         return f"the pictures are nearer to the truth than grey: {psnr:.1f} dB against {grey:.1f}"

@@ -1,4 +1,4 @@
-"""The largest batch that fits a GPU's memory, and what to advise when memory is full."""
+"""Find the largest batch that fits a GPU's memory, and advise what to do when memory is full."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from colorlib.errors import RunError
 from colorlib.recipes import Recipe
 from colorlib.steps import Networks
 
-LARGEST = 1024  # images a process; no larger batch is tried
-USABLE_SHARE = 0.9  # of the memory that is free; the rest is left for what differs from step to step
+LARGEST = 1024  # images for each process; no larger batch is tried
+USABLE_SHARE = 0.9  # of the free memory; the rest is a reserve, because the need differs from step to step
 
 
 def largest_batch(recipe: Recipe, device: str | torch.device = "auto", *, most: int = LARGEST) -> int:
-    """The largest power of two, up to `most`, that fits this process as a batch; 0 if not even one image fits.
+    """Return the largest power of two, up to `most`, that fits this process as a batch; 0 if no image fits.
 
-    Whole steps are tried on the GPU, with twice as many images each time, until nine tenths of the memory that was free
-    are taken. Raises ValueError for a CPU, where a process that takes too much memory is killed and not refused.
+    Whole steps are tried on the GPU, each time with twice as many images, until nine tenths of the memory that was free
+    are in use. Raises ValueError for a CPU, where the system kills a process that needs too much memory.
     """
     device = pick_device(device)
     if device.type != "cuda":
@@ -31,9 +31,9 @@ def largest_batch(recipe: Recipe, device: str | torch.device = "auto", *, most: 
 
 
 def automatic_batch(recipe: Recipe, device: torch.device, *, most: int = LARGEST) -> int:
-    """The batch size that `--batch-size auto` chooses: the largest that fits each process, times the processes.
+    """Return the batch size for `--batch-size auto`: the largest that fits each process, times their number.
 
-    All processes get the same answer. Raises RunError if no batch fits.
+    The result is the same in all processes. Raises RunError if no batch fits.
     """
     world = distributed.world_size()
     batch = distributed.smallest(largest_batch(recipe, device, most=most // world), device)
@@ -43,7 +43,7 @@ def automatic_batch(recipe: Recipe, device: torch.device, *, most: int = LARGEST
 
 
 def advice(recipe: Recipe, device: torch.device) -> str:
-    """One line for a run whose batch does not fit: which one does, and what else takes less memory."""
+    """Return a line for a run whose batch does not fit: which batch size fits, and what else saves memory."""
     world, failed = distributed.world_size(), recipe.batch_size
     said = f"out of memory on {device} with batches of {failed} at {recipe.size} px"
     lean = "" if recipe.checkpointing else ", or checkpointing"
