@@ -1,4 +1,4 @@
-"""Where to compute and in which precision, decided by asking the device instead of believing it."""
+"""Choose the device and the precision by trying what the device can do, and make seeded random generators."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GLIBC_DEFAULTS = {M_MMAP_MAX: 65536, M_MMAP_THRESHOLD: 2**25, M_TRIM_THRESHOLD: 
 
 
 def pick_device(spec: str | torch.device = "auto") -> torch.device:
-    """The device to compute on: `auto` is cuda, else mps, else cpu.
+    """Return the device to compute on: `auto` is cuda, else mps, else cpu.
 
     Raises ValueError for a device that torch does not know or that this machine does not have.
     """
@@ -61,7 +61,7 @@ def pick_precision(spec: str, device: torch.device) -> str:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bf16 natively (AVX512-BF16 or AMX); emulated bf16 is slower than fp32."""
+    """Return whether this CPU multiplies bf16 natively (AVX512-BF16 or AMX). Emulated bf16 is slower than fp32."""
     cpu = torch.backends.cpu.get_cpu_capability()
     if not cpu.startswith("AVX512"):
         return False
@@ -70,7 +70,7 @@ def cpu_has_bf16() -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory is full: a GPU's, or the machine's in any of the ways PyTorch reports it."""
+    """Return whether an error means that the memory of a GPU or of the machine is full, however PyTorch reports it."""
     full = isinstance(error, torch.OutOfMemoryError | MemoryError)
     return full or any(name in str(error) for name in ("DefaultCPUAllocator", "out of memory"))
 
@@ -99,28 +99,29 @@ def keep_freed_memory(device: torch.device) -> Iterator[None]:
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[None]:
-    """Autocast for `bf16` and `fp16`, nothing for `fp32`. The `auto` of a recipe is resolved by `pick_precision`."""
+    """Return autocast for `bf16` and `fp16`, and no effect for `fp32`. `pick_precision` resolves `auto` before."""
     if precision == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=AUTOCAST_DTYPE[precision])
 
 
 def make_rng(*key: int | str, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator that depends on `key` alone, e.g. `make_rng(seed, "augment", step)`.
+    """Return a generator that depends only on `key`, for example `make_rng(seed, "augment", step)`.
 
-    Randomness that is a function of the step needs no state in a checkpoint, and a resumed run repeats it exactly.
+    Random numbers that are a function of the step need no state in a checkpoint, and a resumed run repeats them
+    exactly.
     """
     return torch.Generator(device).manual_seed(derive_seed(*key))
 
 
 def derive_seed(*key: int | str) -> int:
-    """A 63-bit seed from a key, the same on every machine (Python's own hash of str is not)."""
+    """Return a 63-bit seed for a key, the same on every machine. Python's own hash of str differs between processes."""
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
 def works(device: torch.device, precision: str) -> str | None:
-    """Run a small convolution forward and backward; None if the device can, else what it said."""
+    """Run a small convolution forward and backward. Returns None if it succeeds, and otherwise the error as text."""
     try:
         layer = nn.Conv2d(4, 8, 3).to(device)
         with autocast(device, precision):

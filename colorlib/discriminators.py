@@ -1,4 +1,4 @@
-"""PatchGAN: a discriminator that judges every patch of an image, and the size of the patch that it sees."""
+"""PatchGAN, a discriminator that scores every patch of an image, and the size of such a patch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ STRIDED_LAYERS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
 
 
 class PatchGAN(nn.Module):
-    """Logits, one for every `receptive_field` x `receptive_field` patch: positive where the patch looks real.
+    """A discriminator with a logit for each patch of `receptive_field` x `receptive_field` pixels; above 0 means real.
 
-    Isola et al. 2017, section 3.2 and appendix 6.1.2. The input is `cat([L, ab], 1)`, or ab alone for a discriminator
-    that does not see the condition (`in_channels=2`). A patch reaches beyond the border by padding with zeros.
+    It is that of Isola et al. 2017, section 3.2 and appendix 6.1.2. The input is `cat([L, ab], 1)`, or ab alone for a
+    discriminator that does not see the condition (`in_channels=2`). The part of a patch that is outside the image is
+    filled with zeros.
 
     Give it `norm="layer"`, `"instance"`, `"spectral"` or `"none"` for WGAN-GP: batch norm lets one sample change the
     score of another, and the penalty is on each sample's own gradient (Gulrajani et al. 2017, section 4).
@@ -45,7 +46,7 @@ class PatchGAN(nn.Module):
             strides = [1, 1]
         channels = [width * min(2**i, 8) for i in range(len(strides))]
 
-        # The first layer has no norm: it would take the overall colour out of the patch.
+        # The first layer has no norm, because a norm would remove the mean colour of the image.
         bare = norm_without_layer(norm)
         layers = [_layer(in_channels, channels[0], kernel, strides[0], bare)]
         for below, here, stride in zip(channels, channels[1:], strides[1:], strict=False):
@@ -69,7 +70,7 @@ def _layer(in_channels: int, out_channels: int, kernel: int, stride: int, norm: 
 
 
 def convolutions(module: nn.Module) -> list[nn.Conv2d]:
-    """The convolutions below `module`, first to last; ValueError where enlargement or pooling breaks the chain."""
+    """Return the convolutions in `module`, first to last. Raises ValueError for layers that enlarge or pool."""
     others = (nn.ConvTranspose2d, nn.Upsample, nn.PixelShuffle, nn.MaxPool2d, nn.AvgPool2d)
     for layer in module.modules():
         if isinstance(layer, others):
@@ -78,9 +79,9 @@ def convolutions(module: nn.Module) -> list[nn.Conv2d]:
 
 
 def receptive_field(module: nn.Module) -> int:
-    """Side of the square of input pixels that one output of a chain of convolutions depends on.
+    """Return the side of the square of input pixels on which one output of a chain of convolutions depends.
 
-    Walking from the output to the input, r outputs depend on (r - 1) * stride + dilation * (kernel - 1) + 1 inputs.
+    Counted from the output to the input, r outputs depend on (r - 1) * stride + dilation * (kernel - 1) + 1 inputs.
     """
     field = 1
     for conv in reversed(convolutions(module)):
@@ -89,7 +90,7 @@ def receptive_field(module: nn.Module) -> int:
 
 
 def smallest_input(module: nn.Module) -> int:
-    """Smallest image side for which a chain of convolutions has an output: the same walk, less the padding."""
+    """Return the smallest image side for which a chain of convolutions has an output, counted in the same way."""
     side = 1
     for conv in reversed(convolutions(module)):
         padding = conv.padding[0]

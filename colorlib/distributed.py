@@ -1,4 +1,4 @@
-"""Several processes, one run: what torchrun tells a process, and the few exchanges that training needs."""
+"""Training with several processes: what torchrun tells a process, and the exchanges that training needs."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 def rank() -> int:
-    """This process's number, 0 for the main one or the only one."""
+    """Return the number of this process. It is 0 for the main process, and for a process without others."""
     return dist.get_rank() if _running() else 0
 
 
 def world_size() -> int:
-    """How many processes train together."""
+    """Return the number of processes that train together."""
     return dist.get_world_size() if _running() else 1
 
 
@@ -28,7 +28,7 @@ def _running() -> bool:
 
 
 def join(device: torch.device) -> torch.device:
-    """Join the processes that torchrun started and return this one's device; without torchrun, nothing happens."""
+    """Join the processes that torchrun started, and return this one's device; without torchrun, `device` itself."""
     if "WORLD_SIZE" not in os.environ or _running():
         return device
     if device.type == "cuda":
@@ -45,12 +45,13 @@ def leave() -> None:
 
 
 def parallel(module: nn.Module, *, unused: bool = False) -> nn.Module:
-    """`module` with its gradients averaged over the processes; itself where there is one process only.
+    """Return a module whose gradients are averaged over the processes; `module` itself if there is only one process.
 
-    `unused` says that some parameters may get no gradient in a step: each step then looks for them, which takes time.
+    `unused` says that some parameters may get no gradient in a step. Each step then searches for them, which takes
+    time.
 
-    Buffers (batch norm's running statistics) stay each process's own: broadcasting them between two forward passes
-    and one backward would change tensors that the backward needs. The main process's are the ones saved.
+    Each process keeps its own buffers (batch norm's running statistics). Broadcasting them between two forward passes
+    and one backward pass would change tensors that the backward pass needs. The buffers of the main process are saved.
     """
     if world_size() == 1:
         return module
@@ -60,17 +61,17 @@ def parallel(module: nn.Module, *, unused: bool = False) -> nn.Module:
 
 
 def without_exchange(module: nn.Module) -> contextlib.AbstractContextManager[None]:
-    """Within, gradients stay with their process: a later backward pass exchanges their sum."""
+    """Exchange no gradients inside the block. They add up, and a later backward pass exchanges their sum."""
     return module.no_sync() if isinstance(module, DistributedDataParallel) else contextlib.nullcontext()
 
 
 def neighbours() -> int:
-    """How many of the processes share this machine."""
+    """Return how many of the processes run on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if _running() else 1
 
 
 def mean(values: Tensor) -> Tensor:
-    """The mean of a tensor over the processes."""
+    """Return the mean of a tensor over the processes."""
     if world_size() > 1:
         dist.all_reduce(values)
         values = values / world_size()
@@ -78,7 +79,7 @@ def mean(values: Tensor) -> Tensor:
 
 
 def agree(flag: bool, device: torch.device) -> bool:
-    """What the main process says, in every process."""
+    """Return the main process's `flag` in every process."""
     if world_size() == 1:
         return flag
     box = torch.tensor(int(flag), device=device)
@@ -87,7 +88,7 @@ def agree(flag: bool, device: torch.device) -> bool:
 
 
 def smallest(value: int, device: torch.device) -> int:
-    """The least of the processes' numbers, in every process."""
+    """Return the smallest `value` of all processes in every process."""
     if world_size() == 1:
         return value
     box = torch.tensor(value, device=device)
@@ -96,6 +97,6 @@ def smallest(value: int, device: torch.device) -> int:
 
 
 def wait() -> None:
-    """Wait until every process is here."""
+    """Wait until all processes have called this function."""
     if world_size() > 1:
         dist.barrier()

@@ -1,4 +1,4 @@
-"""Generators: L in, ab out, at the same size. Three U-Nets: pix2pix's, a residual one, one on a known backbone."""
+"""Generators, which predict ab from L: pix2pix's U-Net, a residual U-Net, and a U-Net with a known encoder."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ MAX_DEPTH = 8  # the paper's, for 256 px
 class UNet(nn.Module):
     """The generator of pix2pix: Isola et al. 2017, section 3.2.1 and appendix 6.1.1.
 
-    `depth` blocks halve the image, as many double it, and every map on the way up is joined with the encoder's map of
-    its size. The outermost encoder block has no norm as in the paper, the innermost neither: on one pixel there is
-    nothing to normalise. `dropout` acts in the three innermost decoder blocks, in training only, and is the paper's
-    only source of noise. No convolution but the last has a bias.
+    `depth` blocks halve the image and as many double it. Every map of the decoder is concatenated with the encoder's
+    map of the same size. As in the paper, the outermost encoder block has no norm. The innermost block has none either,
+    because a map of one pixel cannot be normalised. `dropout` acts in the three innermost decoder blocks, in training
+    only, and is the paper's only source of noise. Only the last convolution has a bias.
 
     `forward` takes L, -1..1, of any height and width from 1 on (padded to a multiple of 2^depth by repeating the
     border, and cropped back) and returns ab, -1..1 (tanh).
@@ -100,8 +100,8 @@ class ResUNet(nn.Module):
     """A U-Net of residual blocks that is cheap on a CPU: no wide map has more than half the image's resolution.
 
     The stem halves the image with one 4x4 convolution, `depth - 1` strided residual blocks halve it further, two more
-    work at the innermost level, and the decoder climbs back to half the resolution. There a 3x3 convolution predicts
-    the four pixels below each half-resolution one (sub-pixel convolution, Shi et al. 2016), then tanh.
+    work at the innermost level, and the decoder doubles the maps up to half the resolution. There a 3x3 convolution
+    predicts the four pixels below each half-resolution one (sub-pixel convolution, Shi et al. 2016), then tanh.
 
     `norm="layer"` or `"none"` makes a sample's output independent of its batch. The innermost level has layer norm
     instead of batch or instance norm, which have nothing to average on one pixel. `dropout` acts in the three
@@ -145,7 +145,7 @@ class ResUNet(nn.Module):
 
 
 class ResidualDecoder(nn.Module):
-    """From an encoder's maps, half the image's resolution first, each half the size of the one before, to ab."""
+    """Predict ab from an encoder's maps. The first has half the image's resolution, each further one half the size."""
 
     def __init__(
         self,
@@ -173,10 +173,10 @@ class ResidualDecoder(nn.Module):
 
 
 class QuarterDecoder(nn.Module):
-    """From an encoder's maps, each half the size of the one before, to ab at a quarter of the image's resolution.
+    """Predict ab at a quarter of the image's resolution from an encoder's maps, each half the size of the one before.
 
-    Colour changes less from pixel to pixel than lightness, so bilinear enlargement does the rest. The first map, half
-    the image's size, is not used.
+    Colour changes less from pixel to pixel than lightness, so ab is then enlarged bilinearly. The first map, which has
+    half the image's size, is not used.
     """
 
     def __init__(
@@ -228,7 +228,7 @@ BACKBONES = {
 
 
 class BackboneUNet(nn.Module):
-    """A U-Net whose encoder is a known network, which with `pretrained=True` has learned to recognise photographs.
+    """A U-Net whose encoder is a known network. With `pretrained=True` it knows the photographs of ImageNet.
 
     `efficientnet_lite0` is part of this package, and so are its ImageNet weights. L becomes grey sRGB, and the decoder
     predicts ab at a quarter of the resolution, where it is `width` channels wide (wider below).
@@ -242,11 +242,11 @@ class BackboneUNet(nn.Module):
 
     `forward`: as `UNet`, padded to a multiple of 32 pixels, 64 at least.
 
-    Raises ValueError for an unknown backbone, listing the right ones, and ColorlibError if weights cannot be had.
+    Raises ValueError, which lists the backbones, for an unknown one, and ColorlibError if the weights are missing.
     """
 
     MULTIPLE = 32
-    MEAN = (0.485, 0.456, 0.406)  # of the sRGB values of ImageNet, as torchvision's weights want them
+    MEAN = (0.485, 0.456, 0.406)  # of the sRGB values of ImageNet, as torchvision's weights expect them
     STD = (0.229, 0.224, 0.225)
     mean: Tensor
     std: Tensor
@@ -302,7 +302,7 @@ class BackboneUNet(nn.Module):
 
 
 def _torchvision_stages(backbone: str, pretrained: bool, rng: torch.Generator | None) -> nn.ModuleList:
-    """The five stages of a torchvision network, its own initialisation drawn from `rng`."""
+    """Return the five stages of a torchvision network, with its own initialisation drawn from `rng`."""
     from torchvision.models import get_model  # slow to import, and only this class needs it
 
     try:
@@ -332,5 +332,5 @@ def check_depth(depth: int) -> None:
 
 
 def _channels(width: int, levels: int) -> list[int]:
-    """Channels of each level, outermost first: width, 2 width, 4 width, 8 width, 8 width, ..."""
+    """Return the channels of each level, outermost first: width, 2 width, 4 width, 8 width, 8 width, ..."""
     return [width * min(2**level, WIDEST) for level in range(levels)]
