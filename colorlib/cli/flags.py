@@ -61,7 +61,7 @@ class DemoFlags:
 
 @dataclass(frozen=True)
 class RecipeFlags(Recipe):
-    """Every hyperparameter as a flag. The defaults are those of the recipe that --recipe names."""
+    """Every hyperparameter as a flag. The defaults are those of the chosen recipe."""
 
     batch_size: int | Literal["auto"] = 1  # type: ignore[assignment]
     """Images in a batch, over all processes. auto: the largest power of two that fits the memory of each process."""

@@ -890,7 +890,7 @@ def test_evaluate_draws_a_sheet(
     assert list(sheet.parent.iterdir()) == [sheet]
     assert ".png file" in fails(*args, "--sheet", tmp_path / "sheet.jpg")
     for flag in ("--sheet", "--csv"):
-        assert "cannot use" in fails(*args, flag, sheet / "below_a_file.png")
+        assert "is a file; choose another folder" in fails(*args, flag, sheet / "below_a_file.png")
         assert "File name too long" in fails(*args, flag, tmp_path / ("n" * 300 + ".png"))
 
 
