@@ -60,7 +60,7 @@ def pack_generator(
     extra: Mapping[str, str] | None = None,
 ) -> bytes:
     """Return the content of a weights file. The same weights and the same recipe always give the same bytes."""
-    # With the recipe in its header a file of weights is complete: nobody must know how the network was built.
+    # The recipe in the header makes the file complete: its reader need not know how the network was built.
     metadata = {"format": GENERATOR_FORMAT, "recipe": recipe.to_json(), **(extra or {})}
     return _with_sorted_metadata(_serialised(generator.state_dict(), metadata, dtype))
 
@@ -106,7 +106,7 @@ def load_generator(path: str | Path, device: str | torch.device = "cpu") -> tupl
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
     tensors = read_tensors(path)
-    # The file may come from a stranger, and its recipe may name a network of any size. A network on the device "meta"
+    # The file may be untrusted, and its recipe may describe a network of any size. A network on the device "meta"
     # has shapes but no memory, so the shapes are compared before the real network is built.
     with torch.device("meta"):
         _check_shapes(_skeleton(recipe, path), tensors, str(path))
@@ -146,7 +146,7 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], origin: str) 
 
 
 def _check_shapes(module: nn.Module, tensors: Mapping[str, Tensor], origin: str) -> None:
-    # Names of the module come first, so that the error names a tensor that the user's network has.
+    # The module's names are checked first, so that the error names a tensor of the user's network.
     own = module.state_dict()
     for name in [*own, *tensors]:
         got = tuple(tensors[name].shape) if name in tensors else "nothing"

@@ -301,7 +301,7 @@ class Trainer:
                 raise RunError(f"torch.compile fails here ({why}); train without it") from error
             if not is_out_of_memory(error):
                 raise
-        # This is outside of the except clause, because inside the error still refers to the tensors of the failed step.
+        # Raised outside the except clause. Inside, the caught error would still hold the tensors of the failed step.
         raise RunError(memory.advice(self.recipe, self.device))
 
     def adjust(self, recipe: Recipe) -> None:
@@ -408,7 +408,7 @@ class Trainer:
         if self.save_every is not None:
             return self.step % self.save_every == 0
         # Saving takes time, so it is done by the clock unless a number of steps is given. The moments of saving have no
-        # influence on the training, so these runs are repeated bit for bit, too.
+        # influence on the training, so these runs can be repeated bit for bit, too.
         # The decision by time must be the same in all processes, as in `_reached`.
         due = time.monotonic() - self._last_save > SAVE_SECONDS
         if distributed.world_size() == 1:
@@ -423,7 +423,7 @@ class Trainer:
             self._prepare_folder()
             self._history.flush(self.device)
             if distributed.rank() == 0:
-                # Reading the property also computes the batch norm statistics, which belong into the checkpoint.
+                # Reading the property also computes the batch norm statistics, which must be saved, too.
                 generator = self.averaged_generator
                 tensors, state = self.networks.pack()
                 weights = self._pack(generator)
@@ -434,7 +434,7 @@ class Trainer:
                 write_atomic(self.out / "generator.safetensors", weights)
             # After the weights: a run that starts from given weights must never be resumed without them.
             self._name_folder()
-            distributed.wait()  # for the main process, so that no process is ahead of the checkpoint
+            distributed.wait()  # until the main process has written the checkpoint
         # `run` saves at its end, unless this step has been saved already.
         self._last_save, self._saved_at = time.monotonic(), self.step
 
