@@ -7,7 +7,7 @@ STAMP := .stamp-$(subst /,-,$(VENV))
 
 .PHONY: demo lab check test lint fast-tests notebooks test-notebooks experiments address handout kaggle rehearse site app weights results bench gpu torture clean
 .DEFAULT_GOAL := demo
-# Compiled test modules are kept, whatever the shell says: compiling them takes half a minute.
+# Python stores the compiled test modules even if the shell forbids it. Compiling them again takes half a minute.
 unexport PYTHONDONTWRITEBYTECODE
 
 $(STAMP): pyproject.toml

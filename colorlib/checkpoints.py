@@ -29,7 +29,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from colorlib.errors import CheckpointError, RunError
-from colorlib.files import sync_folder, write_atomic, write_synced
+from colorlib.files import refuse_file, sync_folder, write_atomic, write_synced
 from colorlib.recipes import Recipe, build_generator
 
 GENERATOR_FORMAT = "colorlib-generator"
@@ -408,17 +408,10 @@ def is_run(folder: Path) -> bool:
 
 def refuse_run(folder: Path) -> None:
     """Raise RunError if the folder already holds a run, or is a file."""
-    refuse_file(folder)
+    refuse_file(folder, "for the run")
     if is_run(folder):
         ways = f"continue it (colorlib resume {shlex.quote(str(folder))}), choose another folder, or --overwrite it"
         raise RunError(f"{folder} already holds a run; {ways}")
-
-
-def refuse_file(folder: Path) -> None:
-    """Raise RunError if a run's folder, or a folder above it, is a file."""
-    for path in (folder, *folder.parents):
-        if path.exists() and not path.is_dir():
-            raise RunError(f"{path} is a file; choose another folder for the run")
 
 
 def remove_run(folder: Path) -> None:

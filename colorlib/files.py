@@ -95,6 +95,17 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def refuse_file(folder: Path, use: str) -> None:
+    """Raise RunError if the folder to write into, or a folder above it, is a file. `use` ends the message: "as --out".
+
+    Callers check this first. Otherwise the error would appear only after the work, for example after every photograph
+    has been coloured.
+    """
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{printable(path)} is a file; choose another folder {use}")
+
+
 # --- finding -------------------------------------------------------------------------------------------------
 
 

@@ -31,7 +31,7 @@ from colorlib.datasets import SPLITS, Source, download, list_sources, open_sourc
 from colorlib.datasets.batches import CROP_MARGIN
 from colorlib.devices import pick_device
 from colorlib.errors import CheckpointError, ColorlibError, DataError
-from colorlib.files import count_not_read, printable, write_atomic
+from colorlib.files import count_not_read, printable, refuse_file, write_atomic
 from colorlib.history import compare_with_grey
 from colorlib.inference import Colorizer, Result
 from colorlib.memory import LARGEST, automatic_batch
@@ -52,24 +52,13 @@ STOPPED = 130
 NAMED_FAILURES = 5
 
 
-def _refuse_file(folder: Path, flag: str = "--out") -> None:
-    """Raise ColorlibError if the folder to write into, or a folder above it, is a file.
-
-    Without this check the error would appear only after the work is done: after every photograph has been coloured, or
-    after the network has been exported.
-    """
-    for path in (folder, *folder.parents):
-        if path.exists() and not path.is_dir():
-            raise ColorlibError(f"{printable(path)} is a file; choose another folder as {flag}")
-
-
 def _refuse_folder(file: Path, flag: str, example: str) -> None:
     """Raise ColorlibError if the file to write is a folder, or would be inside a file. An existing file is replaced."""
     if file.is_dir():
         raise ColorlibError(
             f"{printable(file)} is a folder, but {flag} is the file to write, for example {printable(file / example)}"
         )
-    _refuse_file(file.parent, flag)
+    refuse_file(file.parent, f"as {flag}")
 
 
 # --- train and resume ----------------------------------------------------------------------------------------
@@ -83,7 +72,7 @@ def train(flags: TrainFlags) -> int:
     recipe = flags.settings()
     out = flags.out or Path("runs") / recipe.name
     # All flags are checked before the data are read, because reading the data may take minutes.
-    checkpoints.refuse_file(out)
+    refuse_file(out, "for the run")
     if not flags.overwrite:
         checkpoints.refuse_run(out)
     check_log(flags.log)
@@ -314,7 +303,7 @@ def colorize(flags: ColorizeFlags) -> int:
     """Colour each photograph and name each one that failed. Raises ColorlibError if no photograph could be coloured."""
     if not flags.photos:
         raise ValueError("there is nothing to colour: give at least one photograph or folder")
-    _refuse_file(flags.out)
+    refuse_file(flags.out, "as --out")
     colorizer = Colorizer.load(flags.weights, flags.device)
     results = colorizer.colorize_many(
         flags.photos, flags.out, strength=flags.strength, tta=flags.tta, max_pixels=flags.max_pixels,
@@ -438,7 +427,7 @@ def demo(flags: DemoFlags) -> int:
     """Train and measure the demo's models, write the report, and say where it is."""
     from colorlib.cli.demo import run_demo
 
-    _refuse_file(flags.out)
+    refuse_file(flags.out, "as --out")
     done = run_demo(flags.out, seed=flags.seed, device=flags.device, steps=flags.steps, overwrite=flags.overwrite)
     say(done.summary())
     say(
